@@ -1,0 +1,103 @@
+//! The classic lock: held for a TTL that nobody renews but the caller, known by an index that any process
+//! may renew or release it with.
+
+use super::Session;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::model::*;
+use crate::recipes::lock::{self, Place};
+use crate::sys;
+use crate::wait::Deadline;
+
+/// What the value of a classic lock's place starts with. Its lease serves nothing else and goes with it;
+/// the lease of a place that others made is theirs.
+const MARK: &[u8] = b"classic ";
+
+impl Session {
+    /// Waits for the lock. Its `ttl` (seconds) runs from the moment at which it is held.
+    ///
+    /// # Errors
+    /// As [`lock::acquire`]; `InvalidArgument` for a TTL of 0 or an empty name.
+    pub fn lock(&self, name: &[u8], ttl: u32, deadline: Deadline) -> Result<Place> {
+        let name = self.key(name)?;
+        if ttl == 0 {
+            return Err(Error::invalid("a lock needs a TTL of at least one second"));
+        }
+        let value = [MARK, sys::who().as_bytes()].concat();
+        lock::acquire(&self.client, &name, ttl.into(), &value, deadline, self.client.closed())
+    }
+
+    /// Starts the lock's TTL anew, or gives it another one.
+    ///
+    /// # Errors
+    /// `NotHeld` when `index` is not in the queue of this lock any more.
+    pub fn renew(&self, name: &[u8], ttl: u32, index: &[u8]) -> Result<()> {
+        let (name, token) = (self.key(name)?, parse_index(index)?);
+        if ttl == 0 {
+            return Err(Error::invalid("a lock needs a TTL of at least one second"));
+        }
+        let not_held = || not_held(&name, token);
+        let place = lock::find(&self.client, &name, token)?.ok_or_else(not_held)?;
+        let lease = self.client.keep_alive(place.lease)?.ok_or_else(not_held)?;
+        if lease.ttl == i64::from(ttl) {
+            return Ok(());
+        }
+        let other = self.client.grant(ttl.into())?;
+        if other.ttl == lease.ttl {
+            // The server raised both to the least it grants.
+            return self.client.revoke(other.id);
+        }
+        // Until this is done the place lives on its old lease; whatever fails, it is in one queue only once.
+        let request = Request::Txn(TxnRequest {
+            compares: vec![Compare::create_revision(&place.key[..], token)],
+            then: vec![Op::Put(PutRequest {
+                key: place.key.clone(),
+                value: place.value.clone(),
+                lease: other.id,
+            })],
+            otherwise: vec![],
+        });
+        let moved = self.client.txn_in(&self.client.context(), &request, Repeat::Harmless);
+        let moved = moved.and_then(|(_, reply)| if reply.succeeded { Ok(()) } else { Err(not_held()) });
+        match &moved {
+            Ok(()) => self.end_own_lease(&place),
+            Err(error) if error.outcome() == Outcome::Unknown => {}
+            Err(_) => drop(self.client.revoke(other.id)),
+        }
+        moved
+    }
+
+    /// Releases the lock, or takes `index` out of the queue if it still waits.
+    ///
+    /// # Errors
+    /// `NotHeld` when `index` is not in the queue of this lock any more.
+    pub fn unlock(&self, name: &[u8], index: &[u8]) -> Result<()> {
+        let (name, token) = (self.key(name)?, parse_index(index)?);
+        let place = lock::find(&self.client, &name, token)?.ok_or_else(|| not_held(&name, token))?;
+        // Found and gone a moment later is as good as released: nobody holds it by this index.
+        lock::release(&self.client, &self.client.context(), &place.key, token)?;
+        self.end_own_lease(&place);
+        Ok(())
+    }
+
+    fn end_own_lease(&self, place: &KeyValue) {
+        if place.value.starts_with(MARK) {
+            // Nothing hangs on it any more: without an answer it ends by itself.
+            let _ = self.client.revoke(place.lease);
+        }
+    }
+}
+
+/// An index as it was handed out: decimal digits.
+fn parse_index(index: &[u8]) -> Result<i64> {
+    let digits = std::str::from_utf8(index).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
+    let number = digits.and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+    number.ok_or_else(|| {
+        let fault = format!("{} is not the index of a lock", quote(index));
+        Error::new(ErrorKind::NotHeld, fault).outcome_is(Outcome::Refused)
+    })
+}
+
+fn not_held(name: &[u8], token: i64) -> Error {
+    let fault = format!("nobody holds or awaits {} with index {token}", quote(name));
+    Error::new(ErrorKind::NotHeld, fault).outcome_is(Outcome::Refused)
+}

@@ -1,0 +1,91 @@
+//! Leases.
+
+use std::time::Duration;
+
+use super::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Body, Repeat, Request};
+use crate::sys;
+use crate::transport::Context;
+
+/// A lease as its server granted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Its id.
+    pub id: i64,
+    /// Its TTL in seconds, as raised by the server.
+    pub ttl: i64,
+    /// The boot time at which its TTL was last started, as this machine can prove it: the moment the request
+    /// was sent, not the one at which the answer came.
+    pub started: Duration,
+}
+
+impl Client {
+    /// Grants a lease of at least `ttl` seconds.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when the server does not take such a TTL.
+    pub fn grant(&self, ttl: i64) -> Result<Lease> {
+        let id = sys::random_id();
+        let started = sys::boot_time();
+        match self.call(&Request::LeaseGrant { id, ttl }) {
+            Ok(reply) => Ok(Lease { id, ttl: lease_ttl(&reply.body), started }),
+            // An attempt before this one got through and its answer was lost: the lease is ours.
+            Err(error) if error.fault().contains("lease already exists") => {
+                match self.keep_alive_in(&self.context(), id)? {
+                    Some(lease) => Ok(lease),
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Ends a lease with all its keys. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn revoke(&self, lease: i64) -> Result<()> {
+        self.revoke_in(&self.context(), lease)
+    }
+
+    pub(crate) fn revoke_in(&self, context: &Context, id: i64) -> Result<()> {
+        match self.call_in(context, &Request::LeaseRevoke { id }, Repeat::Harmless) {
+            Err(error) if error.kind() != ErrorKind::LeaseNotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts a lease's TTL anew; `None` when the lease is gone.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn keep_alive(&self, lease: i64) -> Result<Option<Lease>> {
+        self.keep_alive_in(&self.context(), lease)
+    }
+
+    pub(crate) fn keep_alive_in(&self, context: &Context, id: i64) -> Result<Option<Lease>> {
+        let started = sys::boot_time();
+        let reply = self.call_in(context, &Request::LeaseKeepAlive { id }, Repeat::Harmless);
+        match reply.map(|reply| lease_ttl(&reply.body)) {
+            Ok(ttl) if ttl > 0 => Ok(Some(Lease { id, ttl, started })),
+            Ok(_) => Ok(None),
+            Err(error) if error.kind() == ErrorKind::LeaseNotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn lease_ttl(body: &Body) -> i64 {
+    match body {
+        Body::Lease { ttl } => *ttl,
+        _ => 0,
+    }
+}
+
+impl Lease {
+    /// The error for one that ended too soon.
+    pub fn ended(&self) -> Error {
+        Error::new(ErrorKind::Lost, format!("lease {:x} has ended", self.id))
+    }
+}

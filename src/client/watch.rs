@@ -1,0 +1,142 @@
+//! A watch that goes on: when its stream breaks, it is opened again behind the last change delivered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::retry::{self, Next};
+use super::{Client, LOOK_AROUND};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Repeat, WatchBatch, WatchRequest};
+use crate::sys;
+use crate::transport::{Context, WatchSink, WatchStream};
+use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox};
+
+/// How many bytes of changes may wait for a slow reader. Beyond that its stream is closed, and opened again
+/// when all of them are read.
+const WAITING_BYTES: usize = 8 << 20;
+
+/// Changes of a range of keys, each once and in order, whatever happens to connections and servers.
+/// A reader that comes too late is told (`Compacted`); nothing is left out silently.
+pub struct Watcher {
+    client: Client,
+    /// Its start is always the first revision not delivered yet, once that is known.
+    request: WatchRequest,
+    stream: Option<Stream>,
+    /// A server has confirmed it at least once.
+    established: bool,
+}
+
+struct Stream {
+    items: Mailbox<Result<WatchBatch>>,
+    waiting_bytes: Arc<AtomicUsize>,
+    endpoint: usize,
+    _open: WatchStream,
+}
+
+impl Watcher {
+    pub(super) fn new(client: Client, request: WatchRequest) -> Self {
+        Watcher { client, request, stream: None, established: false }
+    }
+
+    /// Waits for the next changes. A batch is never empty and never a part of one revision only.
+    ///
+    /// # Errors
+    /// `Timeout` and `Closed` (deadline, cancel) leave the watch in place. A watch that no server could
+    /// confirm yet fails within the client's request timeout; one that was confirmed goes on through any
+    /// outage. `Compacted`, `PermissionDenied` and the like end it.
+    pub fn next(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {
+        loop {
+            if self.stream.is_none() {
+                self.open(deadline, cancel)?;
+            }
+            let Some(stream) = &self.stream else { continue };
+            match stream.items.recv(deadline.or_after(LOOK_AROUND), cancel) {
+                Ok(Ok(batch)) => {
+                    stream.waiting_bytes.fetch_sub(size_of_batch(&batch), Ordering::Relaxed);
+                    if let Some(batch) = self.unseen(batch) {
+                        return Ok(batch);
+                    }
+                }
+                Ok(Err(error)) => {
+                    self.stream = None;
+                    if retry::after(&error, Repeat::Harmless) == Next::GiveUp {
+                        return Err(error);
+                    }
+                }
+                Err(Interrupted::Canceled) => return Err(Error::closed()),
+                Err(Interrupted::Timeout) if deadline.passed() => {
+                    return Err(Error::new(ErrorKind::Timeout, "no change in time"));
+                }
+                Err(Interrupted::Timeout) => self.look_around(),
+            }
+        }
+    }
+
+    /// Drops what was delivered before (old servers repeat) and moves the start behind the rest.
+    fn unseen(&mut self, mut batch: WatchBatch) -> Option<WatchBatch> {
+        batch.events.retain(|event| event.kv.mod_revision >= self.request.start_revision);
+        self.request.start_revision = batch.events.last()?.kv.mod_revision + 1;
+        Some(batch)
+    }
+
+    /// Nothing came for a while: a server that does not answer either is left for another one.
+    fn look_around(&mut self) {
+        let Some(stream) = &self.stream else { return };
+        if !self.client.answers(stream.endpoint, &self.request.range.start) {
+            self.client.avoid(stream.endpoint);
+            self.stream = None;
+        }
+    }
+
+    fn open(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
+        for repetition in 0.. {
+            let per_attempt = deadline.or_after(self.client.options().request_timeout);
+            let context = Context { deadline: per_attempt, cancel: cancel.clone() };
+            match self.open_once(&context) {
+                Ok(()) => break,
+                Err(error) if !self.established || retry::after(&error, Repeat::Harmless) == Next::GiveUp => {
+                    return Err(error);
+                }
+                Err(error) if deadline.passed() => return Err(error),
+                Err(_) => {
+                    wait::sleep(retry::backoff(repetition, sys::random_id() as u64), cancel);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn open_once(&mut self, context: &Context) -> Result<()> {
+        let items = Mailbox::default();
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let sink = || limited_sink(items.clone(), waiting_bytes.clone());
+        let (open, endpoint) = self.client.open_watch(context, &self.request, sink)?;
+        if self.request.start_revision == 0 {
+            self.request.start_revision = open.revision + 1;
+        }
+        self.established = true;
+        self.stream = Some(Stream { items, waiting_bytes, endpoint, _open: open });
+        Ok(())
+    }
+}
+
+/// Fills a mailbox up to the limit. The item that does not fit is not lost: it comes again with the next
+/// stream, which starts behind the last one delivered.
+fn limited_sink(items: Mailbox<Result<WatchBatch>>, waiting: Arc<AtomicUsize>) -> WatchSink {
+    Box::new(move |item| {
+        let size = item.as_ref().map_or(0, size_of_batch);
+        let before = waiting.fetch_add(size, Ordering::Relaxed);
+        let fits = before == 0 || before + size <= WAITING_BYTES;
+        if fits {
+            items.push(item);
+        } else {
+            items.push(Err(Error::new(ErrorKind::Unavailable, "the reader is slow")));
+        }
+        fits
+    })
+}
+
+fn size_of_batch(batch: &WatchBatch) -> usize {
+    let size = |kv: &crate::model::KeyValue| kv.key.len() + kv.value.len() + size_of_val(kv);
+    batch.events.iter().map(|event| size(&event.kv)).sum()
+}

@@ -1,0 +1,3 @@
+//! What programs build from keys, leases and watches.
+
+pub mod lock;

@@ -1,0 +1,115 @@
+//! The platform room: every call that depends on the operating system.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+/// Time since boot that also runs while the machine is suspended (where the system has such a clock).
+/// Deadlines of leases are counted on it: a server's lease runs on while this machine sleeps.
+pub fn boot_time() -> Duration {
+    #[cfg(target_os = "linux")]
+    const CLOCK: libc::clockid_t = libc::CLOCK_BOOTTIME;
+    #[cfg(not(target_os = "linux"))]
+    const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC;
+    let mut now = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: clock_gettime writes the timespec it is given; these clocks always exist.
+    let now = unsafe {
+        libc::clock_gettime(CLOCK, now.as_mut_ptr());
+        now.assume_init()
+    };
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
+}
+
+/// Starts a library thread with all signals blocked: signals are the host program's business.
+pub fn spawn<T: Send + 'static>(
+    name: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: both sets are written before they are read; a thread inherits its creator's mask.
+    unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr());
+    }
+    let thread = Builder::new().name(name.into()).spawn(body);
+    // SAFETY: `before` was filled in above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    thread
+}
+
+/// A random lease id: positive, as etcd wants it, and never 0 (0 means "no lease").
+pub fn random_id() -> i64 {
+    let mut bytes = [0u8; 8];
+    // SAFETY: the buffer is as long as said. getentropy fails only for more than 256 bytes.
+    let failed = unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) } != 0;
+    assert!(!failed, "the system gives no random bytes");
+    (i64::from_ne_bytes(bytes) & i64::MAX).max(1)
+}
+
+/// This process: a handle that was opened in another one (before a fork) must not be used.
+pub fn process_id() -> u32 {
+    std::process::id()
+}
+
+/// Host name and process id, for people who look at a lock queue.
+pub fn who() -> String {
+    let mut name = [0u8; 256];
+    // SAFETY: one byte less than the buffer, so that it always ends with NUL.
+    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(0);
+    format!("{}:{}", String::from_utf8_lossy(&name[..end]), process_id())
+}
+
+/// Sets the calling thread's `errno`.
+pub fn set_errno(number: i32) {
+    #[cfg(target_os = "linux")]
+    // SAFETY: the location is this thread's own.
+    unsafe {
+        *libc::__errno_location() = number;
+    }
+    #[cfg(target_os = "macos")]
+    // SAFETY: as above.
+    unsafe {
+        *libc::__error() = number;
+    }
+}
+
+/// A copy of `bytes` from `malloc`, with a NUL behind it; the caller frees it. NULL when there is no memory.
+pub fn malloc_copy(bytes: &[u8]) -> *mut libc::c_char {
+    // SAFETY: the buffer holds all bytes and the NUL, and is written only when there is one.
+    unsafe {
+        let copy = libc::malloc(bytes.len() + 1).cast::<u8>();
+        if !copy.is_null() {
+            copy.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
+            copy.add(bytes.len()).write(0);
+        }
+        copy.cast()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn library_threads_block_all_signals() {
+        let blocked = spawn("etcd-test", || {
+            let mut set = MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: with a null new set, the call only reads this thread's mask.
+            unsafe {
+                libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), set.as_mut_ptr());
+                libc::sigismember(set.as_ptr(), libc::SIGTERM) == 1
+            }
+        });
+        assert!(blocked.unwrap().join().unwrap());
+    }
+
+    #[test]
+    fn lease_ids_are_positive_and_differ() {
+        let ids: std::collections::HashSet<i64> = (0..1000).map(|_| random_id()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|&id| id > 0));
+    }
+}

@@ -1,0 +1,197 @@
+//! etcd's JSON gateway over HTTP/1.1, for servers from 3.3 on.
+
+mod codec;
+mod connect;
+mod watch;
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::Agent;
+use ureq::http::Response;
+
+pub use self::connect::Place;
+use self::connect::{Connect, ConnectFailed, Resolve};
+use super::{Context, Transport, WatchSink, WatchStream};
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::model::{Body, Reply, Request, WatchRequest};
+use crate::wait::lock;
+
+/// Idle connections kept for later calls.
+const IDLE_CONNECTIONS: usize = 32;
+
+/// One endpoint's JSON gateway.
+pub struct Json {
+    /// The endpoint as its user wrote it, for messages.
+    name: String,
+    /// Scheme, host and port.
+    base: String,
+    place: Place,
+    connect_timeout: Duration,
+    agent: Agent,
+    /// `/v3` or an older server's path, once the server has told its version.
+    api: Mutex<Option<&'static str>>,
+}
+
+impl Json {
+    /// A transport to `place`; connects when it is first used.
+    pub fn new(name: &str, place: Place, connect_timeout: Duration) -> Self {
+        let agent = new_agent(&place, connect_timeout);
+        let (name, base) = (name.to_owned(), place.base_url());
+        Json { name, base, place, connect_timeout, agent, api: Mutex::new(None) }
+    }
+
+    /// Sends a request and reads the whole answer.
+    fn exchange(&self, path: &str, body: Option<Vec<u8>>, context: &Context) -> Result<(u16, Vec<u8>)> {
+        let mut response = self.send(&self.agent, path, body, context)?;
+        let status = response.status().as_u16();
+        let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec();
+        Ok((status, body.map_err(|error| self.fault(error, context))?))
+    }
+
+    fn send(
+        &self,
+        agent: &Agent,
+        path: &str,
+        body: Option<Vec<u8>>,
+        context: &Context,
+    ) -> Result<Response<ureq::Body>> {
+        let url = format!("{}{path}", self.base);
+        let left = context.deadline.remaining();
+        if left == Some(Duration::ZERO) {
+            return Err(Error::new(ErrorKind::Timeout, "no time left to send it").at(&self.name));
+        }
+        let sent = match body {
+            None => agent.get(url).config().timeout_global(left).build().call(),
+            Some(body) => agent
+                .post(url)
+                .header("content-type", "application/json")
+                .config()
+                .timeout_global(left)
+                .build()
+                .send(body),
+        };
+        sent.map_err(|error| self.fault(error, context))
+    }
+
+    /// What a failed exchange means.
+    fn fault(&self, error: ureq::Error, context: &Context) -> Error {
+        let unanswered = |kind, text: String| Error::new(kind, text).outcome_is(Outcome::Unknown);
+        let error = match error {
+            _ if context.cancel.is_triggered() => Error::closed().outcome_is(Outcome::Unknown),
+            ureq::Error::Other(other) => match other.downcast::<ConnectFailed>() {
+                Ok(failed) => failed.into_error(),
+                Err(other) => unanswered(ErrorKind::Unavailable, other.to_string()),
+            },
+            ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
+                Error::new(ErrorKind::Timeout, "no connection in time")
+            }
+            ureq::Error::Timeout(_) => unanswered(ErrorKind::Timeout, "no answer in time".into()),
+            ureq::Error::HostNotFound => {
+                Error::new(ErrorKind::Unavailable, "no such host").advise("is the name spelled right?")
+            }
+            ureq::Error::Io(io) => {
+                unanswered(ErrorKind::Unavailable, format!("connection lost: {io}")).caused_by(&io)
+            }
+            other => unanswered(ErrorKind::BadReply, format!("not an answer of etcd: {other}")),
+        };
+        error.at(&self.name)
+    }
+
+    /// The path prefix that this server knows, found through its version.
+    fn api(&self, context: &Context) -> Result<&'static str> {
+        if let Some(api) = *lock(&self.api) {
+            return Ok(api);
+        }
+        // Nothing of the caller's request is sent yet, whatever becomes of this one.
+        let (status, body) =
+            self.exchange("/version", None, context).map_err(|e| e.outcome_is(Outcome::NotSent))?;
+        let version: Option<Value> = serde_json::from_slice(&body).ok();
+        let api = version.as_ref().and_then(|v| v["etcdserver"].as_str()).and_then(codec::api_of);
+        let api = api.ok_or_else(|| {
+            let fault = format!("/version answered HTTP {status} with no version of etcd 3.3 or later");
+            Error::new(ErrorKind::BadReply, fault).at(&self.name)
+        })?;
+        *lock(&self.api) = Some(api);
+        Ok(api)
+    }
+
+    /// Runs one method of the gateway.
+    fn run(&self, method: &str, body: &Value, context: &Context) -> Result<Value> {
+        let api = self.api(context)?;
+        let body = body.to_string().into_bytes();
+        let (status, answer) = self.exchange(&format!("{api}{method}"), Some(body), context)?;
+        self.parse(status, &answer)
+    }
+
+    fn parse(&self, status: u16, answer: &[u8]) -> Result<Value> {
+        let value: Option<Value> = serde_json::from_slice(answer).ok();
+        match value {
+            Some(value) if status == 200 && value.get("error").is_none() => Ok(value),
+            Some(value) => Err(codec::error(&value).unwrap_or_else(|| bad_reply(status)).at(&self.name)),
+            None => {
+                // The server may have changed under us; ask for its version again next time.
+                *lock(&self.api) = None;
+                Err(bad_reply(status).at(&self.name))
+            }
+        }
+    }
+}
+
+fn bad_reply(status: u16) -> Error {
+    let fault = format!("answered HTTP {status} without etcd's JSON");
+    // A path that is not there did nothing; anything else may have.
+    let outcome = if status == 404 { Outcome::Refused } else { Outcome::Unknown };
+    Error::new(ErrorKind::BadReply, fault)
+        .outcome_is(outcome)
+        .advise("is this an etcd client URL, with --enable-grpc-gateway on?")
+}
+
+fn new_agent(place: &Place, connect_timeout: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .proxy(None)
+        .user_agent(concat!("etcd-api/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(connect_timeout))
+        .timeout_resolve(Some(connect_timeout))
+        .max_idle_connections(IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
+        .build();
+    Agent::with_parts(config, Connect::new(place), Resolve)
+}
+
+impl Transport for Json {
+    fn call(&self, request: &Request, context: &Context) -> Result<Reply> {
+        let reply = match request {
+            Request::Leader => self.leader(context),
+            _ => {
+                let (method, body) = codec::encode(request);
+                let answer = self.run(method, &body, context)?;
+                codec::decode(request, &answer).ok_or_else(|| bad_reply(200).at(&self.name))
+            }
+        };
+        reply.map_err(|error| error.at(&self.name))
+    }
+
+    fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
+        watch::open(self, request, sink, context)
+    }
+}
+
+impl Json {
+    /// The status names the leader by its id, the member list knows its name.
+    fn leader(&self, context: &Context) -> Result<Reply> {
+        let status = self.run("/maintenance/status", &serde_json::json!({}), context)?;
+        let leader = codec::unsigned(&status["leader"]);
+        let name = match leader {
+            0 => None,
+            id => {
+                let members = self.run("/cluster/member/list", &serde_json::json!({}), context)?;
+                Some(codec::member_name(&members, id).unwrap_or_else(|| format!("{id:x}")))
+            }
+        };
+        Ok(Reply { revision: codec::revision(&status), body: Body::Leader(name) })
+    }
+}

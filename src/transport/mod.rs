@@ -1,0 +1,39 @@
+//! One trait over one endpoint. The client above it knows no wire format, a transport no retry.
+
+pub mod json;
+pub mod mem;
+
+use crate::error::Result;
+use crate::model::{Reply, Request, WatchBatch, WatchRequest};
+use crate::wait::{Cancel, Deadline};
+
+/// How long a call may take and what ends it early.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// When the caller stops waiting.
+    pub deadline: Deadline,
+    /// Ends the call from another thread. A transport need not notice it in the middle of a round trip
+    /// that the deadline bounds; waits without a deadline must.
+    pub cancel: Cancel,
+}
+
+/// Takes a watch's batches in order, on any thread, until it answers `false` (enough) or gets an error,
+/// which is the last item. It never blocks and never calls back into the transport.
+pub type WatchSink = Box<dyn FnMut(Result<WatchBatch>) -> bool + Send>;
+
+/// An open watch. Dropping it ends the watch: afterwards the sink is not called any more.
+pub struct WatchStream {
+    /// The store's revision when the server confirmed the watch: nothing after it is missed.
+    pub revision: i64,
+    /// Whatever the transport must keep to keep the watch open.
+    pub guard: Box<dyn Send>,
+}
+
+/// Carries requests to one endpoint. Any thread may call any function at any time.
+pub trait Transport: Send + Sync {
+    /// Sends a request and waits for its answer. Every error says what is known of the outcome.
+    fn call(&self, request: &Request, context: &Context) -> Result<Reply>;
+
+    /// Opens a watch and returns once the server has confirmed it.
+    fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream>;
+}
