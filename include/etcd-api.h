@@ -14,7 +14,8 @@
  *   EINVAL        an argument that can't be right: NULL or empty where that is not allowed, no servers
  *   ENOENT        there is no such key
  *   ESTALE        the precondition does not hold, or the index is not in the lock's queue (any more)
- *   ECONNREFUSED  no server answers at that address (or another error of connect(): EHOSTUNREACH ...)
+ *   ECONNREFUSED  nobody listens at that address (or another error of connect(): ENETUNREACH ...)
+ *   EHOSTUNREACH  there is no such host, or the servers can't serve at the moment (no leader)
  *   ECONNRESET    the connection broke before the answer came
  *   ETIMEDOUT     no answer within ETCD_API_REQUEST_TIMEOUT_MS (5000 unless set)
  *   EPROTO        what answers there is not etcd, or not one with its JSON gateway on
@@ -207,7 +208,7 @@ enum etcd_result etcd_delete(etcd_session session, const char *key);
  *
  * Returns its name (its id in hex when it has none) as a string for free(), or NULL.
  * Blocks until the answer, at most for the request timeout. Any thread.
- * Errors: EINVAL, and those of the connection; EHOSTUNREACH or ECONNRESET also while the cluster has no leader.
+ * Errors: EINVAL, and those of the connection; EHOSTUNREACH also while the cluster has no leader.
  */
 char *etcd_leader(etcd_session session);
 

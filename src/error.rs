@@ -181,6 +181,12 @@ impl Error {
         self
     }
 
+    /// Says which of the operating system's numbers fits best.
+    pub fn os_error_is(mut self, number: i32) -> Self {
+        self.0.os_error = Some(number);
+        self
+    }
+
     /// The kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

@@ -50,7 +50,8 @@ int main(int argc, char **argv) {
   free(value);
   etcd_close_str(etcd); /* etcd_close() does the same */
 
-  etcd_server list[] = {{"127.0.0.1", 2379}, {NULL, 0}};
+  char host[] = "127.0.0.1";
+  etcd_server list[] = {{host, 2379}, {NULL, 0}};
   etcd = etcd_open(list); /* no server is contacted yet */
   check(etcd != NULL, "etcd_open");
   etcd_close(etcd);

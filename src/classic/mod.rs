@@ -157,4 +157,3 @@ fn child<'a>(directory: &[u8], key: &'a [u8]) -> Option<&'a [u8]> {
     let name = rest.iter().position(|&byte| byte == b'/').unwrap_or(rest.len());
     (name > 0).then(|| &key[..directory.len() + name])
 }
-

@@ -302,4 +302,3 @@ impl Faults {
 
 /// How long a wait in a loop of the client may be at most before it looks around again.
 pub(crate) const LOOK_AROUND: Duration = Duration::from_secs(10);
-

@@ -301,7 +301,7 @@ pub unsafe extern "C" fn etcd_delete(session: etcd_session, key: *const c_char) 
 ///
 /// Returns its name (its id in hex when it has none) as a string for free(), or NULL.
 /// Blocks until the answer, at most for the request timeout. Any thread.
-/// Errors: EINVAL, and those of the connection; EHOSTUNREACH or ECONNRESET also while the cluster has no leader.
+/// Errors: EINVAL, and those of the connection; EHOSTUNREACH also while the cluster has no leader.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_leader(session: etcd_session) -> *mut c_char {
     // SAFETY: as promised by the caller.

@@ -45,16 +45,19 @@ impl ConnectFailed {
     pub fn into_error(self) -> Error {
         match self.0 {
             ureq::Error::Timeout(_) => Error::new(ErrorKind::Timeout, "no connection in time"),
-            ureq::Error::Io(io) => {
-                let text = match io.kind() {
-                    io::ErrorKind::ConnectionRefused => "connection refused".into(),
-                    _ => format!("no connection: {io}"),
-                };
-                Error::new(ErrorKind::Unavailable, text).caused_by(&io)
-            }
+            ureq::Error::Io(io) => match io.kind() {
+                io::ErrorKind::ConnectionRefused => refused("connection refused"),
+                // A Unix socket that is not there: the same to a program as a port where nobody listens.
+                io::ErrorKind::NotFound => refused("no such socket"),
+                _ => Error::new(ErrorKind::Unavailable, format!("no connection: {io}")).caused_by(&io),
+            },
             other => Error::new(ErrorKind::Unavailable, format!("no connection: {other}")),
         }
     }
+}
+
+fn refused(fault: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNREFUSED)
 }
 
 impl std::fmt::Display for ConnectFailed {

@@ -92,7 +92,8 @@ impl Json {
                 Error::new(ErrorKind::Unavailable, "no such host").advise("is the name spelled right?")
             }
             ureq::Error::Io(io) => {
-                unanswered(ErrorKind::Unavailable, format!("connection lost: {io}")).caused_by(&io)
+                let error = unanswered(ErrorKind::Unavailable, format!("connection lost: {io}"));
+                error.os_error_is(libc::ECONNRESET)
             }
             other => unanswered(ErrorKind::BadReply, format!("not an answer of etcd: {other}")),
         };

@@ -88,7 +88,7 @@ impl Reader {
             line.clear();
             let result = match lines.read_until(b'\n', &mut line) {
                 Ok(0) => Err(self.lost("the server ended the watch")),
-                Err(error) => Err(self.lost(&format!("connection lost: {error}")).caused_by(&error)),
+                Err(error) => Err(self.lost(&format!("connection lost: {error}"))),
                 Ok(_) if line.trim_ascii().is_empty() => continue,
                 Ok(_) => self.decode(&line),
             };
@@ -123,6 +123,6 @@ impl Reader {
     }
 
     fn lost(&self, fault: &str) -> Error {
-        Error::new(ErrorKind::Unavailable, fault).at(&self.endpoint)
+        Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNRESET).at(&self.endpoint)
     }
 }

@@ -1,0 +1,56 @@
+# make demo      build, and see it work
+# make test      everything (installs the servers and tools it needs into a cache folder)
+# make check     the inner loop: what needs no etcd, Julia or Node
+# make install   PREFIX=/usr/local DESTDIR=
+CARGO   ?= cargo
+PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
+DESTDIR ?=
+
+version := $(shell sed -n '/^\[workspace.package\]/,/^$$/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+target  := $(or $(CARGO_TARGET_DIR),target)
+built   := $(target)/release
+soname  := libetcd.so.0
+lib     := $(DESTDIR)$(LIBDIR)
+pc      := $(lib)/pkgconfig/etcd-api.pc
+installed := $(lib)/libetcd.so.$(version) $(lib)/$(soname) $(lib)/libetcd.so $(lib)/libetcd.a $(pc) \
+             $(DESTDIR)$(PREFIX)/include/etcd-api.h $(DESTDIR)$(PREFIX)/bin/etcd-api
+
+.PHONY: all lib demo test check header install uninstall clean
+
+all: lib
+
+lib:
+	$(CARGO) build --release --workspace
+	ln -sf libetcd.so $(built)/$(soname)
+
+demo: lib
+	examples/demo $(built)
+
+test:
+	tests/run --workspace
+
+check:
+	tests/run --workspace -- --skip etcd --skip julia --skip node
+
+# The header is generated at every build; this makes it the committed one.
+header: lib
+	cp "$$(ls -t $(built)/build/etcd-api-*/out/etcd-api.h | head -n 1)" include/etcd-api.h
+
+# What is built already is installed as it is, so that root needs no cargo.
+install:
+	@test -e $(built)/libetcd.so || { echo "nothing is built yet: run 'make' first, then 'make install'"; exit 1; }
+	install -d $(lib)/pkgconfig $(DESTDIR)$(PREFIX)/include $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(built)/libetcd.so $(lib)/libetcd.so.$(version)
+	ln -sf libetcd.so.$(version) $(lib)/$(soname)
+	ln -sf $(soname) $(lib)/libetcd.so
+	install -m 644 $(built)/libetcd.a $(lib)/libetcd.a
+	install -m 644 include/etcd-api.h $(DESTDIR)$(PREFIX)/include/etcd-api.h
+	install -m 755 $(built)/etcd-api $(DESTDIR)$(PREFIX)/bin/etcd-api
+	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(version)|' etcd-api.pc.in > $(pc)
+
+uninstall:
+	rm -f $(installed)
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,184 @@
+/* Leadership by a lock: whoever holds it leads, everybody else waits for it.   leader -s SERVERS [-k KEY] ...
+   The leader's name stands in KEY.leader, for those who wait and for anybody else. Link with -pthread. */
+#include <etcd-api.h>
+#include <errno.h>
+#include <getopt.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char *key = "nsr";
+static char host[256], *name = host, *leader_key;
+static unsigned int ttl = 5;
+static etcd_session waits, calls; /* for what blocks: closed to end it; for all the rest */
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t stop = PTHREAD_COND_INITIALIZER;
+static int stopping, leading;
+static double until; /* while leading: when the lock may end */
+
+static double now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Sleeps, and tells whether to go on. */
+static int nap(double seconds) {
+  struct timespec end;
+  clock_gettime(CLOCK_REALTIME, &end);
+  long nanoseconds = end.tv_nsec + (long)((seconds - (double)(long)seconds) * 1e9);
+  end.tv_sec += (long)seconds + nanoseconds / 1000000000;
+  end.tv_nsec = nanoseconds % 1000000000;
+  pthread_mutex_lock(&mutex);
+  while (!stopping && pthread_cond_timedwait(&stop, &mutex, &end) == 0) {
+  }
+  int go_on = !stopping;
+  pthread_mutex_unlock(&mutex);
+  return go_on;
+}
+
+/* The lock was confirmed by a request sent at that time. Tells whether this is the leader. */
+static int confirm(double sent, int first) {
+  pthread_mutex_lock(&mutex);
+  if (first) {
+    leading = 1;
+    printf("leader is %s\nBow down before me!\n", name);
+  }
+  until = sent + (ttl > 5 ? 0.9 * ttl : ttl - 0.5); /* clocks differ: a little before the lock's end */
+  int still = leading;
+  pthread_mutex_unlock(&mutex);
+  return still;
+}
+
+/* No longer the leader, if the time is over or `lost`. */
+static void step_down(int lost) {
+  pthread_mutex_lock(&mutex);
+  if (leading && (lost || now() >= until)) {
+    leading = 0;
+    puts("I am no longer the leader");
+  }
+  pthread_mutex_unlock(&mutex);
+}
+
+/* Renews the lock until it is lost. Leads only after the first renewal: that tells until when. */
+static void lead(const char *index) {
+  int first = 1;
+  for (double pause = 0; nap(pause);) {
+    double sent = now();
+    etcd_result result = etcd_lock(calls, key, ttl, index, NULL);
+    if (result == ETCD_PROTOCOL_ERROR || (result == ETCD_OK && !confirm(sent, first))) {
+      break;
+    }
+    pause = 0.2; /* no answer: ask again while there is time */
+    if (result == ETCD_OK) {
+      first = 0;
+      pause = ttl / 3.0;
+      etcd_set(calls, leader_key, name, NULL, ttl);
+    }
+  }
+  step_down(1);
+  etcd_set(calls, leader_key, NULL, name, 0);
+  etcd_unlock(calls, key, index); /* if it is not lost */
+}
+
+static void *candidate(void *unused) {
+  char *index;
+  while (nap(0)) {
+    if (etcd_lock(waits, key, ttl, NULL, &index) == ETCD_OK) {
+      lead(index);
+      free(index);
+    } else if (errno != ECANCELED) {
+      perror("etcd_lock");
+      nap(1);
+    }
+  }
+  return unused;
+}
+
+/* Says who leads whenever that changes. What happens between the read and the watch is seen at the leader's
+   next renewal, which publishes its name again. */
+static void *follower(void *unused) {
+  char *last = NULL, *who = etcd_get(calls, leader_key);
+  int index = 0;
+  do {
+    if (who && strcmp(who, name) != 0 && (!last || strcmp(who, last) != 0)) {
+      printf("leader is %s\n", who);
+    }
+    free(last);
+    last = who;
+    who = NULL;
+    while (nap(0) && etcd_watch(waits, leader_key, NULL, &who, &index, &index) != ETCD_OK) {
+      index = -1; /* some changes may be missed: from now on */
+      nap(errno == ECANCELED ? 0 : 1);
+    }
+    index++;
+  } while (nap(0));
+  free(last);
+  free(who);
+  return unused;
+}
+
+static void usage(void) {
+  fputs("usage: leader [-k KEY] [-n NODENAME] [-t TTL] -s SERVERS (or ETCD_SERVERS)\n", stderr);
+  exit(1);
+}
+
+int main(int argc, char **argv) {
+  static const struct option names[] = {{"key", 1, NULL, 'k'}, {"nodename", 1, NULL, 'n'},
+                                        {"servers", 1, NULL, 's'}, {"ttl", 1, NULL, 't'},
+                                        {"help", 0, NULL, 'h'}, {NULL, 0, NULL, 0}};
+  const char *servers = getenv("ETCD_SERVERS");
+  gethostname(host, sizeof host - 1);
+  for (int option; (option = getopt_long(argc, argv, "k:n:s:t:h", names, NULL)) != -1;) {
+    switch (option) {
+    case 'k': key = optarg; break;
+    case 'n': name = optarg; break;
+    case 's': servers = optarg; break;
+    case 't': ttl = (unsigned int)strtoul(optarg, NULL, 10); break;
+    default: usage();
+    }
+  }
+  if (!servers || optind < argc || ttl < 2 || ttl > 3600) {
+    usage();
+  }
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
+  leader_key = (char *)malloc(strlen(key) + sizeof ".leader");
+  strcat(strcpy(leader_key, key), ".leader");
+  waits = etcd_open_str(servers);
+  calls = etcd_open_str(servers);
+  if (!waits || !calls) {
+    perror("etcd_open_str");
+    return 1;
+  }
+
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL); /* they wait for sigtimedwait() */
+  pthread_t threads[2];
+  pthread_create(&threads[0], NULL, candidate, NULL);
+  pthread_create(&threads[1], NULL, follower, NULL);
+  /* This thread has the clock: a renewal that hangs must not make a leader of one who may have lost. */
+  const struct timespec tick = {0, 50 * 1000 * 1000};
+  while (sigtimedwait(&signals, NULL, &tick) < 0) {
+    step_down(0);
+  }
+  pthread_mutex_lock(&mutex);
+  stopping = 1;
+  pthread_cond_broadcast(&stop);
+  pthread_mutex_unlock(&mutex);
+  nanosleep(&tick, NULL); /* what was about to wait does so now, and the close ends it */
+  etcd_close(waits);
+  pthread_join(threads[0], NULL);
+  pthread_join(threads[1], NULL);
+  etcd_close(calls);
+  free(leader_key);
+  return 0;
+}

@@ -1,0 +1,409 @@
+//! Servers that are not there, not etcd, silent, stopped, or that lose an answer. Every call has its
+//! documented result within its deadline.
+
+use std::ffi::{CStr, CString, c_char};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::ptr::{null, null_mut};
+use std::time::{Duration, Instant};
+
+use etcd::ffi::classic::*;
+
+use crate::support::{Etcd, Proxy, VERSIONS, eventually, free_port};
+use etcd_result::{ETCD_OK, ETCD_PROTOCOL_ERROR, ETCD_WTF};
+
+/// The default of `request_timeout_ms`.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// What the machine may add.
+const SLACK: Duration = Duration::from_millis(600);
+
+/// A session in safe clothes.
+struct Session(etcd_session);
+
+impl Session {
+    fn open(servers: &str) -> Self {
+        let servers = CString::new(servers).expect("no NUL");
+        // SAFETY: a valid string.
+        let session = unsafe { etcd_open_str(servers.as_ptr()) };
+        assert!(!session.is_null());
+        Session(session)
+    }
+
+    fn get(&self, key: &CStr) -> Result<String, i32> {
+        // SAFETY: the session is open; the string is freed after it was copied.
+        unsafe { Self::own(etcd_get(self.0, key.as_ptr())) }
+    }
+
+    fn leader(&self) -> Result<String, i32> {
+        // SAFETY: as above.
+        unsafe { Self::own(etcd_leader(self.0)) }
+    }
+
+    unsafe fn own(string: *mut c_char) -> Result<String, i32> {
+        if string.is_null() {
+            return Err(errno());
+        }
+        // SAFETY: a string from malloc.
+        unsafe {
+            let text = CStr::from_ptr(string).to_string_lossy().into_owned();
+            libc::free(string.cast());
+            Ok(text)
+        }
+    }
+
+    fn set(&self, key: &CStr, value: &CStr) -> (etcd_result, i32) {
+        // SAFETY: the session is open, the strings are valid.
+        (unsafe { etcd_set(self.0, key.as_ptr(), value.as_ptr(), null(), 0) }, errno())
+    }
+
+    fn delete(&self, key: &CStr) -> (etcd_result, i32) {
+        // SAFETY: as above.
+        (unsafe { etcd_delete(self.0, key.as_ptr()) }, errno())
+    }
+
+    fn watch(&self, key: &CStr) -> (etcd_result, i32) {
+        // SAFETY: as above; NULL for everything that is not wanted.
+        let result =
+            unsafe { etcd_watch(self.0, key.as_ptr(), null_mut(), null_mut(), null_mut(), null_mut()) };
+        (result, errno())
+    }
+
+    fn lock(&self, name: &CStr, ttl: u32) -> Result<CString, (etcd_result, i32)> {
+        let mut index = null_mut();
+        // SAFETY: as above; the index is copied and freed.
+        unsafe {
+            match etcd_lock(self.0, name.as_ptr(), ttl, null(), &mut index) {
+                ETCD_OK => {
+                    let copy = CStr::from_ptr(index).to_owned();
+                    libc::free(index.cast());
+                    Ok(copy)
+                }
+                failed => {
+                    assert!(index.is_null());
+                    Err((failed, errno()))
+                }
+            }
+        }
+    }
+
+    fn renew(&self, name: &CStr, index: &CStr) -> (etcd_result, i32) {
+        // SAFETY: as above.
+        (unsafe { etcd_lock(self.0, name.as_ptr(), 10, index.as_ptr(), null_mut()) }, errno())
+    }
+
+    fn unlock(&self, name: &CStr, index: &CStr) -> (etcd_result, i32) {
+        // SAFETY: as above.
+        (unsafe { etcd_unlock(self.0, name.as_ptr(), index.as_ptr()) }, errno())
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // SAFETY: open, and not used any more.
+        unsafe { etcd_close(self.0) };
+    }
+}
+
+fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(0)
+}
+
+/// Every function, with the result it must have on a server that can't serve, within `limit` each.
+fn all_fail(servers: &str, errno: i32, limit: Duration) {
+    let session = Session::open(servers);
+    let start = Instant::now();
+    let timed = |name: &str, start: Instant| {
+        assert!(start.elapsed() <= limit, "{name} on {servers} took {:?}", start.elapsed());
+    };
+    assert_eq!(session.get(c"k"), Err(errno), "get {servers}");
+    timed("get", start);
+    type Call<'a> = (&'a str, &'a dyn Fn() -> (etcd_result, i32));
+    let calls: [Call; 7] = [
+        ("leader", &|| (ETCD_WTF, session.leader().expect_err("no server"))),
+        ("set", &|| session.set(c"k", c"v")),
+        ("delete", &|| session.delete(c"k")),
+        ("watch", &|| session.watch(c"k")),
+        ("lock", &|| session.lock(c"l", 10).expect_err("no server")),
+        ("renew", &|| session.renew(c"l", c"7")),
+        ("unlock", &|| session.unlock(c"l", c"7")),
+    ];
+    for (name, call) in calls {
+        let start = Instant::now();
+        assert_eq!(call(), (ETCD_WTF, errno), "{name} on {servers}");
+        timed(name, start);
+    }
+}
+
+/// A server that treats every connection as `behave` says, until the test's process ends.
+fn fake(behave: fn(TcpStream)) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || behave(stream));
+        }
+    });
+    address
+}
+
+#[test]
+fn nobody_listens() {
+    all_fail(&format!("127.0.0.1:{}", free_port()), libc::ECONNREFUSED, Duration::from_secs(1));
+}
+
+#[test]
+fn no_such_host() {
+    all_fail("no-such-host.invalid", libc::EHOSTUNREACH, TIMEOUT + SLACK);
+}
+
+#[test]
+fn no_such_unix_socket() {
+    all_fail("unix:///nonexistent/etcd.sock", libc::ECONNREFUSED, Duration::from_secs(1));
+}
+
+#[test]
+fn a_server_that_speaks_something_else() {
+    let banner = fake(|mut stream| {
+        let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
+        let _ = stream.read(&mut [0; 1024]);
+    });
+    all_fail(&banner, libc::EPROTO, Duration::from_secs(2));
+    let web = fake(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
+    });
+    all_fail(&web, libc::EPROTO, Duration::from_secs(2));
+}
+
+#[test]
+fn a_server_that_hangs_up() {
+    let address = fake(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+    });
+    all_fail(&address, libc::ECONNRESET, Duration::from_secs(2));
+}
+
+/// One thread a call: eight times the timeout one after the other would be long.
+fn each_times_out(servers: &str) {
+    type Call = fn(&Session) -> (etcd_result, i32);
+    let calls: [(&str, Call); 8] = [
+        ("get", |s| (ETCD_WTF, s.get(c"k").expect_err("no answer"))),
+        ("leader", |s| (ETCD_WTF, s.leader().expect_err("no answer"))),
+        ("set", |s| s.set(c"k", c"v")),
+        ("delete", |s| s.delete(c"k")),
+        ("watch", |s| s.watch(c"k")),
+        ("lock", |s| s.lock(c"l", 10).expect_err("no answer")),
+        ("renew", |s| s.renew(c"l", c"7")),
+        ("unlock", |s| s.unlock(c"l", c"7")),
+    ];
+    std::thread::scope(|scope| {
+        for (name, call) in calls {
+            scope.spawn(move || {
+                let session = Session::open(servers);
+                let start = Instant::now();
+                assert_eq!(call(&session), (ETCD_WTF, libc::ETIMEDOUT), "{name} on {servers}");
+                let took = start.elapsed();
+                assert!(took + SLACK > TIMEOUT, "{name} gave up after {took:?}");
+                // Taking a lock ends with revoking its lease, which can't be answered either.
+                let limit = if name == "lock" { TIMEOUT * 2 } else { TIMEOUT };
+                assert!(took <= limit + SLACK, "{name} took {took:?}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_server_that_accepts_and_says_nothing() {
+    each_times_out(&fake(|stream| {
+        std::thread::sleep(Duration::from_secs(60));
+        drop(stream);
+    }));
+}
+
+#[test]
+fn a_server_that_drips() {
+    each_times_out(&fake(|mut stream| {
+        let _ = stream.read(&mut [0; 4096]);
+        for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n".iter().chain([b' '; 100].iter()) {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }));
+}
+
+#[test]
+fn etcd_stopped_in_mid_call_and_going_on() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let session = Session::open(&etcd.servers());
+        assert_eq!(session.set(c"k", c"1").0, ETCD_OK);
+        etcd.stop();
+        let start = Instant::now();
+        assert_eq!(session.get(c"k"), Err(libc::ETIMEDOUT));
+        assert_eq!(session.set(c"k", c"2"), (ETCD_WTF, libc::ETIMEDOUT));
+        assert!(start.elapsed() < 2 * TIMEOUT + 2 * SLACK, "{:?}", start.elapsed());
+        etcd.go_on();
+        let value = eventually(TIMEOUT, "the server goes on", || session.get(c"k").ok());
+        assert!(value == "1" || value == "2", "unknown means one or the other: {value}");
+    }
+}
+
+#[test]
+fn a_stopped_etcd_is_left_for_one_that_answers() {
+    let (Some(first), Some(second)) = (Etcd::start(VERSIONS[1]), Etcd::start(VERSIONS[1])) else { return };
+    second.ask(&["put", "k", "of the second"]);
+    let session = Session::open(&format!("{}, {}", first.servers(), second.servers()));
+    first.stop();
+    let start = Instant::now();
+    assert_eq!(session.get(c"k").as_deref(), Ok("of the second"));
+    assert!(start.elapsed() < TIMEOUT, "{:?}", start.elapsed());
+    let start = Instant::now();
+    assert_eq!(session.get(c"k").as_deref(), Ok("of the second"));
+    assert!(start.elapsed() < Duration::from_secs(1), "it is remembered: {:?}", start.elapsed());
+    first.go_on();
+}
+
+#[test]
+fn dead_servers_before_a_living_etcd_cost_no_write() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let dead = free_port();
+    let session = Session::open(&format!("127.0.0.1:{dead};{}", etcd.servers()));
+    assert_eq!(session.set(c"k", c"v").0, ETCD_OK);
+    assert_eq!(etcd.ask(&["get", "--print-value-only", "k"]), "v");
+}
+
+#[test]
+fn a_write_to_etcd_whose_answer_was_lost_is_unknown_and_never_sent_twice() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        type Write<'a> = (&'a str, &'a dyn Fn(&Session) -> (etcd_result, i32));
+        let writes: [Write; 3] = [
+            ("/v3/kv/put", &|s| s.set(c"once", c"v")),
+            ("/v3/kv/deleterange", &|s| s.delete(c"gone")),
+            ("/v3/kv/txn", &|s| {
+                let (key, value, before) = (c"swap".as_ptr(), c"new".as_ptr(), c"old".as_ptr());
+                // SAFETY: an open session, valid strings.
+                (unsafe { etcd_set(s.0, key, value, before, 0) }, errno())
+            }),
+        ];
+        for key in ["gone", "swap"] {
+            etcd.ask(&["put", key, "old"]);
+        }
+        for (path, write) in writes {
+            // A second endpoint stands ready: the write must not be sent there.
+            let proxy = Proxy::start(etcd.port(), path, 1);
+            let session = Session::open(&format!("{},{}", proxy.servers(), etcd.servers()));
+            let (result, errno) = write(&session);
+            assert_eq!(result, ETCD_WTF, "{path}: never success, never refused");
+            assert!(errno == libc::ECONNRESET || errno == libc::EPROTO, "{path}: errno {errno}");
+            assert_eq!(proxy.swallowed(), 1, "{path}");
+        }
+        let version_of = |key: &str| {
+            let json = etcd.ask(&["get", "-w", "json", key]);
+            json.split("\"version\":").nth(1).map(|rest| rest[..1].to_owned())
+        };
+        eventually(Duration::from_secs(5), "the put was applied", || version_of("once"));
+        assert_eq!(version_of("once").as_deref(), Some("1"), "applied once");
+        assert_eq!(version_of("swap").as_deref(), Some("2"), "applied once");
+        assert_eq!(version_of("gone"), None);
+    }
+}
+
+#[test]
+fn a_lock_on_etcd_whose_answers_were_lost_stands_in_the_queue_once() {
+    for path in ["/lease/grant", "/kv/txn", "/lease/keepalive"] {
+        let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+        let proxy = Proxy::start(etcd.port(), path, 1);
+        let session = Session::open(&proxy.servers());
+        let index = session.lock(c"lost", 10).expect("the second try finds the first");
+        let queue = etcd.ask(&["get", "--prefix", "--keys-only", "lost/"]);
+        assert_eq!(queue.matches("lost/").count(), 1, "{path}: {queue}");
+        assert_eq!(session.renew(c"lost", &index).0, ETCD_OK);
+        assert_eq!(proxy.swallowed(), 1, "{path}");
+        assert_eq!(session.unlock(c"lost", &index).0, ETCD_OK);
+        assert_eq!(etcd.ask(&["lease", "list"]).lines().next(), Some("found 0 leases"), "{path}");
+    }
+}
+
+#[test]
+fn a_compacted_index_on_etcd_is_a_protocol_error() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        for value in ["1", "2", "3"] {
+            etcd.ask(&["put", "k", value]);
+        }
+        etcd.ask(&["compact", "4"]);
+        let session = Session::open(&etcd.servers());
+        let (mut from, mut at) = (2, -7);
+        // SAFETY: an open session, a valid string, this test's own integers.
+        let result =
+            unsafe { etcd_watch(session.0, c"k".as_ptr(), null_mut(), null_mut(), &mut from, &mut at) };
+        assert_eq!((result, errno()), (ETCD_PROTOCOL_ERROR, libc::ERANGE));
+        assert_eq!(at, -7, "nothing is written");
+    }
+}
+
+#[test]
+fn a_waiter_on_etcd_whose_lease_ends_is_told_so() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let session = Session::open(&etcd.servers());
+    let index = session.lock(c"l", 60).expect("free");
+    std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| Session::open(&etcd.servers()).lock(c"l", 60));
+        let lease = eventually(Duration::from_secs(5), "the waiter queues", || {
+            let keys = etcd.ask(&["get", "--prefix", "--keys-only", "--sort-by=CREATE", "l/"]);
+            keys.lines().filter_map(|line| line.strip_prefix("l/")).nth(1).map(str::to_owned)
+        });
+        etcd.ask(&["lease", "revoke", &lease]);
+        assert_eq!(waiter.join().expect("no panic"), Err((ETCD_PROTOCOL_ERROR, libc::ESTALE)));
+    });
+    assert_eq!(session.unlock(c"l", &index).0, ETCD_OK);
+}
+
+#[test]
+fn a_waiter_gets_its_lock_although_etcd_restarts() {
+    for version in VERSIONS {
+        let Some(mut etcd) = Etcd::start(version) else { return };
+        let session = Session::open(&etcd.servers());
+        let index = session.lock(c"l", 60).expect("free");
+        let servers = etcd.servers();
+        let waiter = std::thread::spawn(move || Session::open(&servers).lock(c"l", 60));
+        eventually(Duration::from_secs(5), "the waiter queues", || {
+            (etcd.ask(&["get", "--prefix", "--keys-only", "l/"]).matches("l/").count() == 2).then_some(())
+        });
+        etcd.kill();
+        std::thread::sleep(Duration::from_secs(1));
+        etcd.revive();
+        std::thread::sleep(Duration::from_millis(500));
+        assert!(!waiter.is_finished());
+        assert_eq!(session.unlock(c"l", &index).0, ETCD_OK);
+        let next = waiter.join().expect("no panic").expect("it is held");
+        let number = |index: &CStr| index.to_str().ok().and_then(|text| text.parse::<i64>().ok());
+        assert!(number(&next) > number(&index));
+    }
+}
+
+#[test]
+fn a_forked_child_is_refused_and_closing_there_does_nothing() {
+    let session = Session::open("mem://");
+    assert_eq!(session.set(c"k", c"v").0, ETCD_OK);
+    // SAFETY: the child calls only this library and _exit.
+    unsafe {
+        match libc::fork() {
+            0 => {
+                let value = etcd_get(session.0, c"k".as_ptr());
+                let refused = value.is_null() && errno() == libc::EBADF;
+                etcd_close(session.0);
+                libc::_exit(i32::from(!refused));
+            }
+            child => {
+                let mut status = 0;
+                libc::waitpid(child, &mut status, 0);
+                assert_eq!(status, 0);
+            }
+        }
+    }
+    assert_eq!(session.get(c"k").as_deref(), Ok("v"));
+}

@@ -1,0 +1,137 @@
+//! Real etcd servers: on loopback, on free ports, with data in memory; killed by pid when dropped.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{TempDir, eventually, fetch, skip};
+
+/// The versions that every test on a real server runs on.
+pub const VERSIONS: [&str; 2] = ["3.4.23", "3.5.16"];
+
+/// One server.
+pub struct Etcd {
+    binaries: PathBuf,
+    port: u16,
+    data: TempDir,
+    process: Child,
+}
+
+impl Etcd {
+    /// Starts a server and waits until it serves; `None` (and the test is noted as skipped) where this
+    /// version is not to be had.
+    pub fn start(version: &str) -> Option<Self> {
+        let binaries = match fetch(&format!("etcd-{version}")) {
+            Ok(folder) => folder.join("usr/bin"),
+            Err(reason) => {
+                skip(&reason);
+                return None;
+            }
+        };
+        let port = free_port();
+        let data = TempDir::new();
+        let process = launch(&binaries, &data, port);
+        let etcd = Etcd { binaries, port, data, process };
+        etcd.wait_until_it_serves();
+        Some(etcd)
+    }
+
+    /// `host:port`, as users write it.
+    pub fn servers(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// An `etcdctl` of the server's own version, pointed at it.
+    pub fn etcdctl(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.binaries.join("etcdctl"));
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints=127.0.0.1:{}", self.port));
+        command.args(arguments);
+        command
+    }
+
+    /// What an `etcdctl` command prints.
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let output = self.etcdctl(arguments).output().expect("etcdctl runs");
+        assert!(output.status.success(), "etcdctl {arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).expect("text").trim_end().to_owned()
+    }
+
+    /// Kills it without warning.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("the server was running");
+        self.process.wait().expect("the server ends");
+    }
+
+    /// Starts it again on the same port and data.
+    pub fn revive(&mut self) {
+        self.process = launch(&self.binaries, &self.data, self.port);
+        self.wait_until_it_serves();
+    }
+
+    /// Stops it in the middle of whatever it does, and waits until all of it stands still.
+    pub fn stop(&self) {
+        self.signal(libc::SIGSTOP);
+        let mut status = 0;
+        // SAFETY: our child; WUNTRACED only tells that it stopped.
+        unsafe { libc::waitpid(self.process.id() as i32, &mut status, libc::WUNTRACED) };
+        assert!(libc::WIFSTOPPED(status));
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: the process is our child and not waited for yet.
+        assert_eq!(unsafe { libc::kill(self.process.id() as i32, signal) }, 0);
+    }
+
+    fn wait_until_it_serves(&self) {
+        let what = format!("etcd on port {} serves", self.port);
+        eventually(Duration::from_secs(30), &what, || {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+            stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").ok()?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).ok()?;
+            answer.contains("\"health\":\"true\"").then_some(())
+        });
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn launch(binaries: &std::path::Path, data: &TempDir, port: u16) -> Child {
+    let log = std::fs::File::create(data.path().join("log")).expect("a log file");
+    let client = format!("http://127.0.0.1:{port}");
+    // A single member never talks to a peer: any free port will do, and 0 is one.
+    let peer = "http://127.0.0.1:0";
+    Command::new(binaries.join("etcd"))
+        .args(["--name", "first", "--unsafe-no-fsync", "--data-dir"])
+        .arg(data.path().join("etcd"))
+        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer])
+        .args(["--initial-cluster", &format!("first={peer}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("etcd starts")
+}
+
+/// A port that nobody uses at the moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}

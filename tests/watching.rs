@@ -1,0 +1,65 @@
+//! A loop around `etcd_watch` while servers come and go.
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::process::Stdio;
+use std::ptr::null_mut;
+use std::time::{Duration, Instant};
+
+use etcd::ffi::classic::{etcd_close, etcd_open_str, etcd_result, etcd_session, etcd_watch};
+
+use crate::support::{Etcd, Language, VERSIONS, call, program};
+
+const CHANGES: usize = 10_000;
+const KEY: &str = "watching/number";
+
+/// The next change from `index` on; the index moves behind it.
+fn next(session: etcd_session, prefix: &CStr, index: &mut c_int) -> String {
+    let (mut key, mut value): (*mut c_char, *mut c_char) = (null_mut(), null_mut());
+    let at: *mut c_int = index;
+    // SAFETY: the session is open, the rest are this function's own variables.
+    let result = unsafe { etcd_watch(session, prefix.as_ptr(), &mut key, &mut value, at, at) };
+    assert_eq!(result, etcd_result::ETCD_OK, "{}", std::io::Error::last_os_error());
+    *index += 1;
+    // SAFETY: both are strings from malloc, or NULL.
+    unsafe {
+        let text = if value.is_null() { "deleted".into() } else { CStr::from_ptr(value).to_string_lossy() };
+        let text = text.into_owned();
+        libc::free(key.cast());
+        libc::free(value.cast());
+        text
+    }
+}
+
+#[test]
+fn a_loop_on_etcd_sees_10000_changes_once_and_in_order_across_two_restarts() {
+    for version in VERSIONS {
+        let Some(mut etcd) = Etcd::start(version) else { return };
+        let servers = CString::new(etcd.servers()).expect("no NUL");
+        let mut writer = call(&program("tests/c/writer.c", Language::C));
+        writer.args([&etcd.servers(), KEY, &CHANGES.to_string()]).stdin(Stdio::null());
+        let start = Instant::now();
+        let mut writer = writer.spawn().expect("the writer starts");
+        let loops = std::thread::spawn(move || {
+            // SAFETY: a valid string.
+            let session = unsafe { etcd_open_str(servers.as_ptr()) };
+            let prefix = CString::new("watching").expect("no NUL");
+            let mut index = 1;
+            let seen: Vec<String> = (0..=CHANGES).map(|_| next(session, &prefix, &mut index)).collect();
+            // SAFETY: open, and not used any more.
+            unsafe { etcd_close(session) };
+            seen
+        });
+        for _ in 0..2 {
+            std::thread::sleep(Duration::from_secs(3));
+            assert!(writer.try_wait().expect("waitable").is_none(), "the restart must fall into the writing");
+            etcd.kill();
+            std::thread::sleep(Duration::from_millis(500));
+            etcd.revive();
+        }
+        let seen = loops.join().expect("the loop sees all");
+        assert!(writer.wait().expect("the writer ends").success());
+        println!("etcd {version}: {CHANGES} changes in {:?}", start.elapsed());
+        let wanted: Vec<String> = (0..=CHANGES).map(|number| number.to_string()).collect();
+        assert!(seen == wanted, "not each once and in order");
+    }
+}
