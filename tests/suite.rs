@@ -3,7 +3,7 @@
 mod callers;
 //mod cli;
 mod contention;
-//mod documents;
+mod documents;
 mod faults;
 mod header;
 mod install;

@@ -169,7 +169,9 @@ impl<'a> Waiter<'a> {
     /// Repeats what failed for lack of a server until it works, or waiting is over.
     fn insist<T>(&mut self, step: impl Fn(&Self) -> Result<T>) -> Result<T> {
         loop {
-            self.check_time()?;
+            if self.cancel.is_triggered() {
+                return Err(Error::closed());
+            }
             match step(self) {
                 Ok(value) => {
                     self.failures = 0;
@@ -178,6 +180,7 @@ impl<'a> Waiter<'a> {
                 Err(error) if retry::after(&error, Repeat::Harmless) == retry::Next::GiveUp => {
                     return Err(error);
                 }
+                Err(error) if self.deadline.passed() => return Err(error),
                 Err(_) => {
                     let pause = retry::backoff(self.failures, sys::random_id() as u64);
                     self.failures += 1;
@@ -186,16 +189,6 @@ impl<'a> Waiter<'a> {
                 }
             }
         }
-    }
-
-    fn check_time(&self) -> Result<()> {
-        if self.cancel.is_triggered() {
-            return Err(Error::closed());
-        }
-        if self.deadline.passed() {
-            return Err(Error::new(ErrorKind::Timeout, "others held the lock all the time"));
-        }
-        Ok(())
     }
 
     /// The place before the own one, and the revision at which it was read.
@@ -257,7 +250,13 @@ impl<'a> Waiter<'a> {
         let mut watches = Watches::default();
         let mut next_look = Deadline::after(self.part_of_ttl(2));
         loop {
-            self.check_time()?;
+            if self.cancel.is_triggered() {
+                return Err(Error::closed());
+            }
+            if self.deadline.passed() {
+                let fault = format!("others held it all the time; {} is before us", quote(&predecessor.key));
+                return Err(Error::new(ErrorKind::Timeout, fault).advise("wait longer, or try again later"));
+            }
             if self.next_keep_alive.passed() {
                 self.keep_alive()?;
             }
@@ -428,7 +427,7 @@ impl HoldState {
     /// Renews until stopped (`None`) or lost.
     fn keep(&self, client: &Client, stop: &Cancel) -> Option<Error> {
         let mut revision = self.place.token;
-        let third = Duration::from_secs(self.place.lease.ttl.unsigned_abs()) / 3;
+        let third = self.third();
         let wakes = Mailbox::default();
         let mut watch = None;
         let mut pause = third;
@@ -475,10 +474,15 @@ impl HoldState {
         client.open_watch(&self.context(client, stop), &request, sink).ok().map(|(stream, _)| stream)
     }
 
-    /// No call may last longer than the hold is sure.
+    /// A third of the TTL, so that there is time for another try, and never longer than the hold is sure.
     fn context(&self, client: &Client, stop: &Cancel) -> Context {
-        let deadline = client.context().deadline.or_after(self.remaining().unwrap_or_default());
+        let deadline =
+            client.context().deadline.or_after(self.third()).or_after(self.remaining().unwrap_or_default());
         Context { deadline, cancel: stop.clone() }
+    }
+
+    fn third(&self) -> Duration {
+        Duration::from_secs(self.place.lease.ttl.unsigned_abs()) / 3
     }
 
     /// Tells the revision at which the place was still there.
@@ -506,5 +510,96 @@ impl HoldState {
 
     fn removed(&self) -> Error {
         Error::new(ErrorKind::Lost, "somebody removed the lock's key")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    fn client() -> Client {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://").unwrap();
+        Client::open(options).unwrap()
+    }
+
+    fn take(client: &Client, ttl: i64, wait: Duration) -> Result<Place> {
+        acquire(client, b"l", ttl, b"test", Deadline::after(wait), client.closed())
+    }
+
+    #[test]
+    fn only_keys_that_a_lease_made_are_in_the_queue() {
+        let kv = |key: &str, lease| KeyValue { key: key.into(), lease, ..KeyValue::default() };
+        for (key, lease, yes) in [
+            ("l/694d77aa9e38260f", 1, true),
+            ("l/1", 1, true),
+            ("l/1", 0, false),
+            ("l/", 1, false),
+            ("l/694D77AA9E38260F", 1, false),
+            ("l/694d77aa9e38260f0", 1, false),
+            ("l/x/1", 1, false),
+            ("l/name", 1, false),
+        ] {
+            assert_eq!(is_place(b"l/", &kv(key, lease)), yes, "{key} {lease}");
+        }
+    }
+
+    #[test]
+    fn a_waiter_that_gives_up_leaves_nothing() {
+        let client = client();
+        let held = take(&client, 60, Duration::ZERO).expect("free");
+        let error = take(&client, 60, Duration::from_millis(100)).expect_err("held");
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        let (_, queue) = client.range(RangeRequest::new(KeyRange::prefix("l/"))).unwrap();
+        assert_eq!(queue.kvs.len(), 1);
+        assert_eq!(queue.kvs[0].key, held.key);
+    }
+
+    #[test]
+    fn data_and_other_locks_below_the_name_block_nobody() {
+        let client = client();
+        client.put("l/data", "", 0).unwrap();
+        client.put("l/abc", "a stray key without lease", 0).unwrap();
+        acquire(&client, b"l/inner", 60, b"", Deadline::NEVER, client.closed()).unwrap();
+        take(&client, 60, Duration::from_millis(100)).expect("free");
+    }
+
+    #[test]
+    fn a_hold_outlives_its_ttl_and_a_released_one_lets_the_next_in() {
+        let client = client();
+        let place = take(&client, 2, Duration::ZERO).unwrap();
+        let token = place.token;
+        let hold = Hold::keep(&client, place, |error| panic!("{error}")).unwrap();
+        assert!(take(&client, 2, Duration::from_secs(3)).is_err(), "renewed by itself");
+        assert!(hold.is_held());
+        assert!(hold.release().unwrap());
+        assert!(take(&client, 2, Duration::from_secs(1)).unwrap().token > token);
+    }
+
+    #[test]
+    fn a_lost_hold_says_so_at_once_and_stays_lost() {
+        let client = client();
+        let place = take(&client, 30, Duration::ZERO).unwrap();
+        let lost = Mailbox::default();
+        let told = lost.clone();
+        let hold = Hold::keep(&client, place.clone(), move |error| told.push(error.kind())).unwrap();
+        client.delete(KeyRange::key(&place.key[..])).unwrap();
+        assert_eq!(lost.recv(Deadline::after(Duration::from_secs(1)), &Cancel::new()), Ok(ErrorKind::Lost));
+        assert!(!hold.is_held());
+        let again = PutRequest { key: place.key.clone(), value: vec![], lease: place.lease.id };
+        client.call(&Request::Put(again)).unwrap();
+        assert!(!hold.is_held());
+        assert!(!hold.release().unwrap(), "it was not held any more");
+    }
+
+    #[test]
+    fn a_late_release_leaves_a_later_place_of_that_name_alone() {
+        let client = client();
+        let place = take(&client, 30, Duration::ZERO).unwrap();
+        client.delete(KeyRange::key(&place.key[..])).unwrap();
+        client.put(&place.key[..], "", place.lease.id).unwrap();
+        assert!(!release(&client, &client.context(), &place.key, place.token).unwrap());
+        assert!(client.get(&place.key[..]).unwrap().is_some());
     }
 }

@@ -5,7 +5,7 @@ mod servers;
 mod tools;
 
 pub use proxy::Proxy;
-pub use servers::{Etcd, VERSIONS, free_port};
+pub use servers::{BETA_GATEWAY, Etcd, VERSIONS, free_port};
 pub use tools::*;
 
 use std::path::{Path, PathBuf};
