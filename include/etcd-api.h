@@ -2,10 +2,9 @@
  * libetcd: etcd's keys, watches and fair locks for C and for every language that can call C.
  * Link with -letcd, or with what `pkg-config --cflags --libs etcd-api` says.
  *
- * Any thread may call any function at any time, on the same session too, except that a session must not be
- * used by calls that begin after it was closed. No function writes to stdout or stderr, changes signal
- * handlers or raises SIGPIPE. After fork(), the child must open sessions of its own; on an inherited one
- * every call fails with EBADF, and closing it there does nothing.
+ * Any thread may call any function at any time, on the same session too. No function writes to stdout or
+ * stderr, changes signal handlers or raises SIGPIPE. After fork(), the child must open sessions of its own; on
+ * an inherited one every call fails with EBADF, and closing it there does nothing.
  *
  * Strings end with NUL and are copied before the call returns. Strings that a function returns come from
  * malloc() and are the caller's to free().
@@ -27,7 +26,7 @@
  *   EOVERFLOW     an index does not fit an int
  *   EILSEQ        a value or key holds a NUL byte, which no C string can carry
  *   ECANCELED     another thread closed the session
- *   EBADF         the session was opened by the process that forked this one
+ *   EBADF         not an open session of this process: closed, or opened before a fork()
  *   ENOTSUP       this version of the library can't do that (TLS, for one)
  *   ENOMEM        no memory, thread or file descriptor
  *   EIO           the server refused for another reason
@@ -110,8 +109,8 @@ etcd_session etcd_open(const struct etcd_server *server_list);
  *
  * server_names: host, host:port, [IPv6]:port, http://host:port or unix://PATH, separated by commas,
  *   semicolons or white space; or mem://NAME alone, the store inside this library, which all sessions of
- *   the process that name the same NAME share (mem:// is the session's own). Copied. NULL, a string that names no server and one that names
- *   an impossible one are errors.
+ *   the process that name the same NAME share (mem:// is the session's own). Copied. NULL, a string that
+ *   names no server and one that names an impossible one are errors.
  * Returns a session for etcd_close(), or NULL.
  * Does not block. Any thread.
  * Errors: EINVAL, ENOTSUP, ENOMEM.
@@ -123,7 +122,8 @@ etcd_session etcd_open_str(const char *server_names);
  * (etcd_watch(), etcd_lock()) at once with ECANCELED, others when they are answered or time out. A waiting
  * etcd_lock() leaves its queue. Locks and keys with a TTL stay until that is over.
  *
- * session: NULL is fine and does nothing. It must not be used again.
+ * session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
+ *   fail with EBADF, so a loop in another thread may be ended in this way.
  * Does not wait for servers. Any thread.
  */
 void etcd_close(etcd_session session);
@@ -136,7 +136,8 @@ void etcd_close_str(etcd_session session);
 /**
  * Reads a key, or lists a directory.
  *
- * key: taken as it is: "foo" and "/foo" are two keys. NULL and "" are errors.
+ * key: taken as it is: "foo" and "/foo" are two keys. One that ends with a slash is its own directory.
+ *   NULL and "" are errors.
  * Returns a string for free(): the key's value; when there is no such key, the full keys of the immediate
  *   children below KEY/, each once, in byte order, directories without a trailing slash, joined by newlines.
  *   NULL when there is neither (ENOENT), and on errors.
@@ -152,7 +153,8 @@ char *etcd_get(etcd_session session,
  * that share one index (those of one transaction, keys that expire together) then come one by one, each
  * with that index. Between the calls nothing is missed, also when servers restart.
  *
- * prefix: sees the key PREFIX and all below PREFIX/, but not other keys that begin alike. NULL and "" are errors.
+ * prefix: sees the key PREFIX and all below PREFIX/ (below PREFIX if it ends with a slash), but not other
+ *   keys that begin alike. NULL and "" are errors.
  * keyp: NULL, or set to the changed key, for free().
  * valuep: NULL, or set to its new value, for free(); to NULL when the key was deleted or expired.
  * index_in: NULL or pointing to 0: the next change from now on; else the index to start at, which may be in
@@ -163,7 +165,8 @@ char *etcd_get(etcd_session session,
  *   (read, then start anew), with EOVERFLOW when the index does not fit an int, and with EILSEQ when the key or
  *   value holds a NUL byte (*index_out is set, so that the loop can go on); ETCD_WTF.
  * Blocks for as long as it takes, through any outage once a server has answered; etcd_close() on another
- *   thread ends it. Any thread; two threads that watch the same prefix each see all changes.
+ *   thread ends it. Any thread; two threads that watch the same prefix each see all changes. (Two loops
+ *   on the same prefix in one thread want a session each.)
  * Errors: EINVAL, ERANGE, EOVERFLOW, EILSEQ, ECANCELED, and at the first call those of the connection.
  */
 enum etcd_result etcd_watch(etcd_session session,
@@ -224,13 +227,15 @@ char *etcd_leader(etcd_session session);
  *   settings: a smaller TTL lasts that long.
  * index_in: NULL to take the lock; else the index of a lock that this or another process holds or waits
  *   for, to start its TTL anew or give it another one.
+ *   Anything but such an index is refused with ESTALE.
  * index_out: set to the lock's index, decimal digits, for free(), when ETCD_OK is returned; to NULL
  *   when renewing, and on failure. NULL is an error when taking, allowed when renewing.
- * Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the index is not in this lock's queue (any more), or while waiting,
- *   when somebody took the place out of the queue (ESTALE); ETCD_WTF.
- * Taking blocks for as long as others hold the lock, through any outage once it is queued; etcd_close()
- *   on another thread ends it, and then the queue is left. Renewing blocks for a few round trips, at most the request
- *   timeout each. Any thread; several may wait for the same lock.
+ * Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the index is not in this lock's queue (any more), or, when taking,
+ *   when the place in the queue is gone: taken out by somebody, or ended with an outage of the servers that
+ *   was longer than ttl (ESTALE); ETCD_WTF.
+ * Taking blocks for as long as others hold the lock; once it is queued, also through outages. etcd_close() on
+ *   another thread ends it, and then the queue is left. Renewing blocks for a few round trips, at most the
+ *   request timeout each. Any thread; several may wait for the same lock.
  * Errors: EINVAL, ESTALE, ECANCELED, and those of the connection.
  */
 enum etcd_result etcd_lock(etcd_session session,

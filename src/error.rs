@@ -16,8 +16,6 @@ pub enum ErrorKind {
     Timeout = 13,
     /// Not built into this library, or not offered by this server.
     Unsupported = 14,
-    /// The handle belongs to the process that forked this one.
-    Forked = 15,
     /// A bug in this library.
     Panic = 16,
     /// Out of memory, threads or file descriptors.

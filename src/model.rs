@@ -51,6 +51,10 @@ impl KeyRange {
         KeyRange { start, end }
     }
 
+    fn size(&self) -> usize {
+        self.start.len() + self.end.len()
+    }
+
     /// Whether `key` lies in the range.
     pub fn contains(&self, key: &[u8]) -> bool {
         match self.end.as_slice() {
@@ -166,6 +170,14 @@ impl Compare {
         Compare { key: key.into(), target, relation: Relation::NotEqual }
     }
 
+    fn size(&self) -> usize {
+        let wanted = match &self.target {
+            CompareTarget::Value(value) => value.len(),
+            CompareTarget::Version(_) | CompareTarget::CreateRevision(_) => 0,
+        };
+        self.key.len() + wanted
+    }
+
     /// The key exists and holds `value`.
     pub fn value(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
         let target = CompareTarget::Value(value.into());
@@ -182,6 +194,16 @@ pub enum Op {
     Put(PutRequest),
     /// Delete.
     Delete(DeleteRequest),
+}
+
+impl Op {
+    fn size(&self) -> usize {
+        match self {
+            Op::Range(range) => range.range.size(),
+            Op::Put(put) => put.key.len() + put.value.len(),
+            Op::Delete(delete) => delete.range.size(),
+        }
+    }
 }
 
 /// If all `compares` hold, does all of `then`, otherwise all of `otherwise`; in one revision.
@@ -248,6 +270,24 @@ impl Request {
             _ => false,
         };
         if writes { Repeat::Harmful } else { Repeat::Harmless }
+    }
+
+    /// How many bytes of keys and values it carries: what servers limit.
+    pub fn size(&self) -> usize {
+        match self {
+            Request::Range(range) => range.range.size(),
+            Request::Put(put) => put.key.len() + put.value.len(),
+            Request::Delete(delete) => delete.range.size(),
+            Request::Txn(txn) => {
+                let compares: usize = txn.compares.iter().map(Compare::size).sum();
+                let ops: usize = txn.then.iter().chain(&txn.otherwise).map(Op::size).sum();
+                compares + ops
+            }
+            Request::LeaseGrant { .. }
+            | Request::LeaseRevoke { .. }
+            | Request::LeaseKeepAlive { .. }
+            | Request::Leader => 0,
+        }
     }
 
     /// What it does and to which key, for error messages.

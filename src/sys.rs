@@ -5,6 +5,8 @@ use std::mem::MaybeUninit;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
+use once_cell::race::OnceBox;
+
 /// Time since boot that also runs while the machine is suspended (where the system has such a clock).
 /// Deadlines of leases are counted on it: a server's lease runs on while this machine sleeps.
 pub fn boot_time() -> Duration {
@@ -48,9 +50,42 @@ pub fn random_id() -> i64 {
     (i64::from_ne_bytes(bytes) & i64::MAX).max(1)
 }
 
-/// This process: a handle that was opened in another one (before a fork) must not be used.
-pub fn process_id() -> u32 {
+/// The calling thread, as long as it lives. (The standard library's id would allocate for the host's threads.)
+pub fn thread_id() -> usize {
+    // SAFETY: asks for nothing.
+    unsafe { libc::pthread_self() as usize }
+}
+
+fn process_id() -> u32 {
     std::process::id()
+}
+
+/// A value that each process has for itself: a forked child begins with a new one, and never touches the
+/// locks in its parent's, which may be held for ever there.
+pub struct PerProcess<T>(OnceBox<Slot<T>>);
+
+struct Slot<T> {
+    process: u32,
+    value: T,
+    /// That of a process forked from this one.
+    next: OnceBox<Slot<T>>,
+}
+
+impl<T: Default> PerProcess<T> {
+    pub const fn new() -> Self {
+        PerProcess(OnceBox::new())
+    }
+
+    /// This process's value.
+    pub fn get(&self) -> &T {
+        let process = process_id();
+        let new = || Box::new(Slot { process, value: T::default(), next: OnceBox::new() });
+        let mut slot = self.0.get_or_init(new);
+        while slot.process != process {
+            slot = slot.next.get_or_init(new);
+        }
+        &slot.value
+    }
 }
 
 /// Host name and process id, for people who look at a lock queue.

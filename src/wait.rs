@@ -139,11 +139,6 @@ impl<T: Send + 'static> Mailbox<T> {
         self.0.1.notify_all();
     }
 
-    /// Number of items that wait.
-    pub fn len(&self) -> usize {
-        lock(&self.0.0).len()
-    }
-
     /// Waits for the next item.
     pub fn recv(&self, deadline: Deadline, cancel: &Cancel) -> Result<T, Interrupted> {
         let shared = self.0.clone();

@@ -7,6 +7,6 @@ mod documents;
 mod faults;
 mod header;
 mod install;
-//mod programs;
+mod programs;
 mod support;
 mod watching;

@@ -10,12 +10,14 @@
 #include <strings.h>
 
 struct options {
-  const char *servers, *precond, *ttl, *index; /* as given, or NULL */
+  const char *servers, *precond, *index; /* as given, or NULL */
+  unsigned int ttl;
+  int start; /* the index as a number, for watch */
 };
 
-/* One command: which options it takes, and how many words follow its name. */
+/* One command: which options it takes and which it needs, and how many words follow its name. */
 struct command {
-  const char *name, *options;
+  const char *name, *takes, *needs;
   int words;
   int (*run)(etcd_session etcd, const struct options *given, char **words);
 };
@@ -47,10 +49,6 @@ static unsigned long number(const char *text, unsigned long most) {
   return value;
 }
 
-static unsigned int ttl_of(const struct options *given) {
-  return given->ttl ? (unsigned int)number(given->ttl, UINT_MAX) : 0;
-}
-
 static int failed(const char *function) {
   fprintf(stderr, "%s failed\n", function);
   return 1;
@@ -69,15 +67,14 @@ static int get(etcd_session etcd, const struct options *given, char **words) {
 }
 
 static int set(etcd_session etcd, const struct options *given, char **words) {
-  unsigned int ttl = ttl_of(given);
   printf("setting %s to %s\n", words[0], words[1]);
   if (given->precond) {
     printf("  precond = %s\n", given->precond);
   }
-  if (ttl > 0) {
-    printf("  ttl = %u\n", ttl);
+  if (given->ttl > 0) {
+    printf("  ttl = %u\n", given->ttl);
   }
-  return etcd_set(etcd, words[0], words[1], given->precond, ttl) == ETCD_OK ? 0 : failed("etcd_set");
+  return etcd_set(etcd, words[0], words[1], given->precond, given->ttl) == ETCD_OK ? 0 : failed("etcd_set");
 }
 
 static int delete_key(etcd_session etcd, const struct options *given, char **words) {
@@ -87,7 +84,7 @@ static int delete_key(etcd_session etcd, const struct options *given, char **wor
 }
 
 static int watch(etcd_session etcd, const struct options *given, char **words) {
-  int index = given->index ? (int)number(given->index, INT_MAX) : 0;
+  int index = given->start;
   char *key, *value;
   printf("getting %s\n", words[0]);
   while (etcd_watch(etcd, words[0], &key, &value, &index, &index) == ETCD_OK) {
@@ -104,17 +101,13 @@ static int watch(etcd_session etcd, const struct options *given, char **words) {
 }
 
 static int lock(etcd_session etcd, const struct options *given, char **words) {
-  if (!given->ttl) {
-    usage();
-  }
-  unsigned int ttl = ttl_of(given);
   if (given->index) {
-    printf("locking %s (%s) for %u\n", words[0], given->index, ttl);
+    printf("locking %s (%s) for %u\n", words[0], given->index, given->ttl);
   } else {
-    printf("locking %s for %u\n", words[0], ttl);
+    printf("locking %s for %u\n", words[0], given->ttl);
   }
   char *index;
-  if (etcd_lock(etcd, words[0], ttl, given->index, &index) != ETCD_OK) {
+  if (etcd_lock(etcd, words[0], given->ttl, given->index, &index) != ETCD_OK) {
     return failed("etcd_lock");
   }
   /* A renewed lock keeps its index, and none comes back. */
@@ -124,9 +117,6 @@ static int lock(etcd_session etcd, const struct options *given, char **words) {
 }
 
 static int unlock(etcd_session etcd, const struct options *given, char **words) {
-  if (!given->index) {
-    usage();
-  }
   printf("unlocking %s (%s)\n", words[0], given->index);
   return etcd_unlock(etcd, words[0], given->index) == ETCD_OK ? 0 : failed("etcd_unlock");
 }
@@ -145,8 +135,9 @@ static int leader(etcd_session etcd, const struct options *given, char **words) 
 }
 
 static const struct command commands[] = {
-  {"get", "", 1, get},       {"set", "pt", 2, set},   {"delete", "", 1, delete_key}, {"watch", "i", 1, watch},
-  {"lock", "ti", 1, lock},   {"unlock", "i", 1, unlock}, {"leader", "", 0, leader},
+  {"get", "", "", 1, get},      {"set", "pt", "", 2, set},      {"delete", "", "", 1, delete_key},
+  {"watch", "i", "", 1, watch}, {"lock", "ti", "t", 1, lock},   {"unlock", "i", "i", 1, unlock},
+  {"leader", "", "", 0, leader},
 };
 
 static const struct command *find(const char *name) {
@@ -165,12 +156,13 @@ int main(int argc, char **argv) {
                                         {"ttl", required_argument, NULL, 't'},
                                         {"index", required_argument, NULL, 'i'},
                                         {NULL, 0, NULL, 0}};
-  struct options given = {getenv("ETCD_SERVERS"), NULL, NULL, NULL};
-  for (int option; (option = getopt_long(argc, argv, "s:p:t:i:", names, NULL)) != -1;) {
+  struct options given = {getenv("ETCD_SERVERS"), NULL, NULL, 0, 0};
+  char seen[256] = "";
+  for (int option; (option = getopt_long(argc, argv, "s:p:t:i:", names, NULL)) != -1; seen[option] = 1) {
     switch (option) {
     case 's': given.servers = optarg; break;
     case 'p': given.precond = optarg; break;
-    case 't': given.ttl = optarg; break;
+    case 't': given.ttl = (unsigned int)number(optarg, UINT_MAX); break;
     case 'i': given.index = optarg; break;
     default: usage();
     }
@@ -179,9 +171,17 @@ int main(int argc, char **argv) {
     usage();
   }
   const struct command *command = find(argv[optind]);
-  if (argc - optind - 1 != command->words || (given.precond && !strchr(command->options, 'p')) ||
-      (given.ttl && !strchr(command->options, 't')) || (given.index && !strchr(command->options, 'i'))) {
+  if (argc - optind - 1 != command->words) {
     usage();
+  }
+  for (const char *option = "pti"; *option; option++) {
+    int given_it = seen[(unsigned char)*option];
+    if (given_it ? !strchr(command->takes, *option) : strchr(command->needs, *option) != NULL) {
+      usage();
+    }
+  }
+  if (command->run == watch && given.index) {
+    given.start = (int)number(given.index, INT_MAX);
   }
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* a reader behind a pipe sees each line at once */
   etcd_session etcd = etcd_open_str(given.servers);

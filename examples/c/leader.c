@@ -1,9 +1,7 @@
 /* Leadership by a lock: whoever holds it leads, everybody else waits for it.   leader -s SERVERS [-k KEY] ...
    The leader's name stands in KEY.leader, for those who wait and for anybody else. Link with -pthread. */
 #include <etcd-api.h>
-#include <errno.h>
 #include <getopt.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -18,7 +16,7 @@ static unsigned int ttl = 5;
 static etcd_session waits, calls; /* for what blocks: closed to end it; for all the rest */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t stop = PTHREAD_COND_INITIALIZER;
+static const struct timespec tick = {0, 50 * 1000 * 1000};
 static int stopping, leading;
 static double until; /* while leading: when the lock may end */
 
@@ -30,17 +28,14 @@ static double now(void) {
 
 /* Sleeps, and tells whether to go on. */
 static int nap(double seconds) {
-  struct timespec end;
-  clock_gettime(CLOCK_REALTIME, &end);
-  long nanoseconds = end.tv_nsec + (long)((seconds - (double)(long)seconds) * 1e9);
-  end.tv_sec += (long)seconds + nanoseconds / 1000000000;
-  end.tv_nsec = nanoseconds % 1000000000;
-  pthread_mutex_lock(&mutex);
-  while (!stopping && pthread_cond_timedwait(&stop, &mutex, &end) == 0) {
+  for (double end = now() + seconds;; nanosleep(&tick, NULL)) {
+    pthread_mutex_lock(&mutex);
+    int go_on = !stopping;
+    pthread_mutex_unlock(&mutex);
+    if (!go_on || now() >= end) {
+      return go_on;
+    }
   }
-  int go_on = !stopping;
-  pthread_mutex_unlock(&mutex);
-  return go_on;
 }
 
 /* The lock was confirmed by a request sent at that time. Tells whether this is the leader. */
@@ -93,7 +88,7 @@ static void *candidate(void *unused) {
     if (etcd_lock(waits, key, ttl, NULL, &index) == ETCD_OK) {
       lead(index);
       free(index);
-    } else if (errno != ECANCELED) {
+    } else if (nap(0)) {
       perror("etcd_lock");
       nap(1);
     }
@@ -115,7 +110,7 @@ static void *follower(void *unused) {
     who = NULL;
     while (nap(0) && etcd_watch(waits, leader_key, NULL, &who, &index, &index) != ETCD_OK) {
       index = -1; /* some changes may be missed: from now on */
-      nap(errno == ECANCELED ? 0 : 1);
+      nap(1);
     }
     index++;
   } while (nap(0));
@@ -147,6 +142,11 @@ int main(int argc, char **argv) {
   if (!servers || optind < argc || ttl < 2 || ttl > 3600) {
     usage();
   }
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &signals, NULL); /* they wait for sigtimedwait() */
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
   leader_key = (char *)malloc(strlen(key) + sizeof ".leader");
   strcat(strcpy(leader_key, key), ".leader");
@@ -156,26 +156,17 @@ int main(int argc, char **argv) {
     perror("etcd_open_str");
     return 1;
   }
-
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, NULL); /* they wait for sigtimedwait() */
   pthread_t threads[2];
   pthread_create(&threads[0], NULL, candidate, NULL);
   pthread_create(&threads[1], NULL, follower, NULL);
   /* This thread has the clock: a renewal that hangs must not make a leader of one who may have lost. */
-  const struct timespec tick = {0, 50 * 1000 * 1000};
   while (sigtimedwait(&signals, NULL, &tick) < 0) {
     step_down(0);
   }
   pthread_mutex_lock(&mutex);
   stopping = 1;
-  pthread_cond_broadcast(&stop);
   pthread_mutex_unlock(&mutex);
-  nanosleep(&tick, NULL); /* what was about to wait does so now, and the close ends it */
-  etcd_close(waits);
+  etcd_close(waits); /* ends what waits there, and what is about to */
   pthread_join(threads[0], NULL);
   pthread_join(threads[1], NULL);
   etcd_close(calls);

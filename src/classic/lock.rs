@@ -89,8 +89,8 @@ impl Session {
 
 /// An index as it was handed out: decimal digits.
 fn parse_index(index: &[u8]) -> Result<i64> {
-    let digits = std::str::from_utf8(index).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-    let number = digits.and_then(|text| text.parse().ok()).filter(|&number| number > 0);
+    let text = std::str::from_utf8(index).unwrap_or_default();
+    let number = text.parse().ok().filter(|number: &i64| *number > 0 && number.to_string() == text);
     number.ok_or_else(|| {
         let fault = format!("{} is not the index of a lock", quote(index));
         Error::new(ErrorKind::NotHeld, fault).outcome_is(Outcome::Refused)

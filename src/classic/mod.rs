@@ -45,17 +45,12 @@ impl Session {
     /// As [`Client::call`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let key = self.key(key)?;
+        if let Some(kv) = self.client.get(&key[..])? {
+            return Ok(Some(kv.value));
+        }
         let below = below(&key);
         let children = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::prefix(&below[..])) };
-        let (_, reply) = self.client.txn(TxnRequest {
-            compares: vec![Compare::exists(&key[..])],
-            then: vec![Op::Range(RangeRequest::new(KeyRange::key(&key[..])))],
-            otherwise: vec![Op::Range(children)],
-        })?;
-        let Some(OpReply::Range(mut found)) = reply.replies.into_iter().next() else { return Ok(None) };
-        if reply.succeeded {
-            return Ok(found.kvs.pop().map(|kv| kv.value));
-        }
+        let (_, found) = self.client.range(children)?;
         let children: BTreeSet<&[u8]> = found.kvs.iter().filter_map(|kv| child(&below, &kv.key)).collect();
         let children: Vec<&[u8]> = children.into_iter().collect();
         Ok((!children.is_empty()).then(|| children.join(&b'\n')))
@@ -127,10 +122,11 @@ impl Session {
 
     /// The key as it is stored.
     fn key(&self, key: &[u8]) -> Result<Vec<u8>> {
-        if self.client.options().path_keys && !key.starts_with(b"/") {
-            return Ok([b"/", key].concat());
+        if key.is_empty() {
+            return Err(Error::invalid("the key is empty"));
         }
-        if key.is_empty() { Err(Error::invalid("the key is empty")) } else { Ok(key.into()) }
+        let as_path = self.client.options().path_keys && !key.starts_with(b"/");
+        Ok(if as_path { [b"/", key].concat() } else { key.into() })
     }
 }
 

@@ -8,6 +8,7 @@ use super::{Session, below};
 use crate::client::Watcher;
 use crate::error::Result;
 use crate::model::{Event, EventKind, KeyRange};
+use crate::sys;
 use crate::wait::{Deadline, lock};
 
 /// How many loops of one session keep their streams between calls; the one idle longest gives way.
@@ -31,6 +32,8 @@ pub struct Cursors(Mutex<Vec<Cursor>>);
 /// Where one loop is.
 struct Cursor {
     key: Vec<u8>,
+    /// The thread that the loop ran in last.
+    thread: usize,
     watcher: Watcher,
     /// Changes that came with the last one and were not handed out yet.
     rest: VecDeque<Event>,
@@ -63,7 +66,7 @@ impl Session {
         let end = KeyRange::prefix(below(&key)).end;
         let range = KeyRange { start: key.clone(), end };
         let watcher = self.client.watch(range, start);
-        Cursor { key, watcher, rest: VecDeque::new(), next_index: start }
+        Cursor { key, thread: sys::thread_id(), watcher, rest: VecDeque::new(), next_index: start }
     }
 }
 
@@ -91,11 +94,16 @@ fn change(event: Event) -> Change {
 }
 
 impl Cursors {
+    /// The cursor of the loop that asks. Two loops may be at the same index, one of them in the middle of a
+    /// revision: each thread gets its own. A loop that moves between threads gets the one with changes left.
     fn take(&self, key: &[u8], next_index: i64) -> Option<Cursor> {
+        let thread = sys::thread_id();
         let mut cursors = lock(&self.0);
         let here = |cursor: &Cursor| cursor.key == key && cursor.next_index == next_index;
-        let position = cursors.iter().position(here)?;
-        Some(cursors.remove(position))
+        let fit = |cursor: &Cursor| (cursor.thread == thread, !cursor.rest.is_empty());
+        let candidates = (0..cursors.len()).filter(|&position| here(&cursors[position]));
+        let position = candidates.max_by_key(|&position| fit(&cursors[position]))?;
+        Some(Cursor { thread, ..cursors.remove(position) })
     }
 
     fn keep(&self, cursor: Cursor) {

@@ -121,13 +121,17 @@ fn parse_host(text: &str, default_port: u16) -> std::result::Result<Place, &'sta
         Some(end) if text.starts_with('[') => {
             let address: std::result::Result<std::net::Ipv6Addr, _> = text[1..end].parse();
             address.map_err(|_| "no IPv6 address in the brackets")?;
-            (&text[..=end], text[end + 1..].strip_prefix(':').or((end + 1 == text.len()).then_some("")))
+            let (host, port) = text.split_at(end + 1);
+            match port.strip_prefix(':') {
+                None if port.is_empty() => (host, None),
+                None => return Err("what stands behind the brackets is no port"),
+                port => (host, port),
+            }
         }
         _ => match text.split_once(':') {
             Some((_, port)) if port.contains(':') => return Err("an IPv6 address must be in brackets"),
-            Some((_, "")) => return Err("the port is missing"),
             Some((host, port)) => (host, Some(port)),
-            None => (text, Some("")),
+            None => (text, None),
         },
     };
     let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
@@ -135,11 +139,12 @@ fn parse_host(text: &str, default_port: u16) -> std::result::Result<Place, &'sta
         return Err("no host name");
     }
     let port = match port {
-        Some("") => default_port,
-        Some(port) if port.chars().all(|c| c.is_ascii_digit()) => {
-            port.parse().ok().filter(|&port| port > 0).ok_or("the port must be 1 to 65535")?
+        None => default_port,
+        Some("") => return Err("the port is missing"),
+        Some(port) => {
+            let number = port.parse().ok().filter(|&number| number > 0 && !port.starts_with('+'));
+            number.ok_or("the port must be 1 to 65535")?
         }
-        _ => return Err("the port must be 1 to 65535"),
     };
     Ok(Place::Tcp { host: host.into(), port })
 }

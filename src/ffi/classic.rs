@@ -6,7 +6,7 @@ use std::ptr;
 use libc::{c_char, c_int, c_uint, c_ushort};
 
 use super::errno::Failure;
-use super::guard::{Handle, guard, optional, required, to_c, with_session};
+use super::guard::{guard, optional, register, required, to_c, unregister, with_session};
 use crate::classic::{Change, Session};
 use crate::error::Error;
 use crate::options::Options;
@@ -64,6 +64,9 @@ pub unsafe extern "C" fn etcd_open(server_list: *const etcd_server) -> etcd_sess
         while let Some(host) = unsafe { optional((*server).host) } {
             // SAFETY: this entry was not the last one, so there is a next.
             let (port, next) = unsafe { ((*server).port, server.add(1)) };
+            if host.is_empty() {
+                return Err(Error::invalid("a host is empty").into());
+            }
             words.push(endpoint(host, port));
             server = next;
         }
@@ -76,8 +79,8 @@ pub unsafe extern "C" fn etcd_open(server_list: *const etcd_server) -> etcd_sess
 ///
 /// server_names: host, host:port, [IPv6]:port, http://host:port or unix://PATH, separated by commas,
 ///   semicolons or white space; or mem://NAME alone, the store inside this library, which all sessions of
-///   the process that name the same NAME share (mem:// is the session's own). Copied. NULL, a string that names no server and one that names
-///   an impossible one are errors.
+///   the process that name the same NAME share (mem:// is the session's own). Copied. NULL, a string that
+///   names no server and one that names an impossible one are errors.
 /// Returns a session for etcd_close(), or NULL.
 /// Does not block. Any thread.
 /// Errors: EINVAL, ENOTSUP, ENOMEM.
@@ -100,13 +103,15 @@ pub unsafe extern "C" fn etcd_open_str(server_names: *const c_char) -> etcd_sess
 /// (etcd_watch(), etcd_lock()) at once with ECANCELED, others when they are answered or time out. A waiting
 /// etcd_lock() leaves its queue. Locks and keys with a TTL stay until that is over.
 ///
-/// session: NULL is fine and does nothing. It must not be used again.
+/// session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
+///   fail with EBADF, so a loop in another thread may be ended in this way.
 /// Does not wait for servers. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_close(session: etcd_session) {
     let body = || {
-        // SAFETY: as promised by the caller.
-        unsafe { Handle::close(session.cast()) };
+        if let Some(session) = unregister(session) {
+            session.close();
+        }
         Ok(())
     };
     guard(body, |_| ())
@@ -121,7 +126,8 @@ pub unsafe extern "C" fn etcd_close_str(session: etcd_session) {
 
 /// Reads a key, or lists a directory.
 ///
-/// key: taken as it is: "foo" and "/foo" are two keys. NULL and "" are errors.
+/// key: taken as it is: "foo" and "/foo" are two keys. One that ends with a slash is its own directory.
+///   NULL and "" are errors.
 /// Returns a string for free(): the key's value; when there is no such key, the full keys of the immediate
 ///   children below KEY/, each once, in byte order, directories without a trailing slash, joined by newlines.
 ///   NULL when there is neither (ENOENT), and on errors.
@@ -132,7 +138,7 @@ pub unsafe extern "C" fn etcd_get(session: etcd_session, key: *const c_char) -> 
     // SAFETY: as promised by the caller.
     let body = || unsafe {
         let key = required(key, "key")?;
-        with_session(session.cast(), |session| match session.get(key)? {
+        with_session(session, |session| match session.get(key)? {
             Some(value) => to_c(&value),
             None => Err(Failure::not_in_c(libc::ENOENT)),
         })
@@ -145,7 +151,8 @@ pub unsafe extern "C" fn etcd_get(session: etcd_session, key: *const c_char) -> 
 /// that share one index (those of one transaction, keys that expire together) then come one by one, each
 /// with that index. Between the calls nothing is missed, also when servers restart.
 ///
-/// prefix: sees the key PREFIX and all below PREFIX/, but not other keys that begin alike. NULL and "" are errors.
+/// prefix: sees the key PREFIX and all below PREFIX/ (below PREFIX if it ends with a slash), but not other
+///   keys that begin alike. NULL and "" are errors.
 /// keyp: NULL, or set to the changed key, for free().
 /// valuep: NULL, or set to its new value, for free(); to NULL when the key was deleted or expired.
 /// index_in: NULL or pointing to 0: the next change from now on; else the index to start at, which may be in
@@ -156,7 +163,8 @@ pub unsafe extern "C" fn etcd_get(session: etcd_session, key: *const c_char) -> 
 ///   (read, then start anew), with EOVERFLOW when the index does not fit an int, and with EILSEQ when the key or
 ///   value holds a NUL byte (*index_out is set, so that the loop can go on); ETCD_WTF.
 /// Blocks for as long as it takes, through any outage once a server has answered; etcd_close() on another
-///   thread ends it. Any thread; two threads that watch the same prefix each see all changes.
+///   thread ends it. Any thread; two threads that watch the same prefix each see all changes. (Two loops
+///   on the same prefix in one thread want a session each.)
 /// Errors: EINVAL, ERANGE, EOVERFLOW, EILSEQ, ECANCELED, and at the first call those of the connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_watch(
@@ -175,7 +183,7 @@ pub unsafe extern "C" fn etcd_watch(
             Some(&index) => Some(i64::from(index)),
             None => None,
         };
-        with_session(session.cast(), |session| {
+        with_session(session, |session| {
             let change = session.watch(prefix, start, Deadline::NEVER)?;
             hand_out(&change, keyp, valuep, index_out)
         })
@@ -267,7 +275,7 @@ pub unsafe extern "C" fn etcd_set(
     // SAFETY: as promised by the caller.
     let body = || unsafe {
         let (key, value, precond) = (required(key, "key")?, optional(value), optional(precond));
-        with_session(session.cast(), |session| {
+        with_session(session, |session| {
             match value {
                 Some(value) => session.set(key, value, precond, ttl)?,
                 None => session.delete(key, precond)?,
@@ -289,7 +297,7 @@ pub unsafe extern "C" fn etcd_delete(session: etcd_session, key: *const c_char) 
     // SAFETY: as promised by the caller.
     let body = || unsafe {
         let key = required(key, "key")?;
-        with_session(session.cast(), |session| {
+        with_session(session, |session| {
             session.delete(key, None)?;
             Ok(etcd_result::ETCD_OK)
         })
@@ -305,7 +313,7 @@ pub unsafe extern "C" fn etcd_delete(session: etcd_session, key: *const c_char) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_leader(session: etcd_session) -> *mut c_char {
     // SAFETY: as promised by the caller.
-    let body = || unsafe { with_session(session.cast(), |session| to_c(session.leader()?.as_bytes())) };
+    let body = || with_session(session, |session| to_c(session.leader()?.as_bytes()));
     guard(body, |_| ptr::null_mut())
 }
 
@@ -320,13 +328,15 @@ pub unsafe extern "C" fn etcd_leader(session: etcd_session) -> *mut c_char {
 ///   settings: a smaller TTL lasts that long.
 /// index_in: NULL to take the lock; else the index of a lock that this or another process holds or waits
 ///   for, to start its TTL anew or give it another one.
+///   Anything but such an index is refused with ESTALE.
 /// index_out: set to the lock's index, decimal digits, for free(), when ETCD_OK is returned; to NULL
 ///   when renewing, and on failure. NULL is an error when taking, allowed when renewing.
-/// Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the index is not in this lock's queue (any more), or while waiting,
-///   when somebody took the place out of the queue (ESTALE); ETCD_WTF.
-/// Taking blocks for as long as others hold the lock, through any outage once it is queued; etcd_close()
-///   on another thread ends it, and then the queue is left. Renewing blocks for a few round trips, at most the request
-///   timeout each. Any thread; several may wait for the same lock.
+/// Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the index is not in this lock's queue (any more), or, when taking,
+///   when the place in the queue is gone: taken out by somebody, or ended with an outage of the servers that
+///   was longer than ttl (ESTALE); ETCD_WTF.
+/// Taking blocks for as long as others hold the lock; once it is queued, also through outages. etcd_close() on
+///   another thread ends it, and then the queue is left. Renewing blocks for a few round trips, at most the
+///   request timeout each. Any thread; several may wait for the same lock.
 /// Errors: EINVAL, ESTALE, ECANCELED, and those of the connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_lock(
@@ -342,7 +352,7 @@ pub unsafe extern "C" fn etcd_lock(
             *index_out = ptr::null_mut();
         }
         let (key, index) = (required(key, "key")?, optional(index_in));
-        with_session(session.cast(), |session| {
+        with_session(session, |session| {
             match index {
                 Some(index) => session.renew(key, ttl, index)?,
                 None if index_out.is_null() => {
@@ -378,7 +388,7 @@ pub unsafe extern "C" fn etcd_unlock(
     // SAFETY: as promised by the caller.
     let body = || unsafe {
         let (key, index) = (required(key, "key")?, required(index, "index")?);
-        with_session(session.cast(), |session| {
+        with_session(session, |session| {
             session.unlock(key, index)?;
             Ok(etcd_result::ETCD_OK)
         })
@@ -388,16 +398,16 @@ pub unsafe extern "C" fn etcd_unlock(
 
 fn open(endpoints: String) -> Result<etcd_session, Failure> {
     let options = Options { endpoints, ..Options::from_env()? };
-    Ok(Handle::open(Session::open(options)?).cast())
+    Ok(register(Session::open(options)?))
 }
 
 /// An entry of the old array as an endpoint is written today.
 fn endpoint(host: &[u8], port: c_ushort) -> String {
     let host = String::from_utf8_lossy(host);
-    match port {
-        _ if host.contains("://") => host.into_owned(),
-        0 => host.into_owned(),
-        port if host.contains(':') && !host.starts_with('[') => format!("[{host}]:{port}"),
-        port => format!("{host}:{port}"),
+    if host.contains("://") {
+        return host.into_owned();
     }
+    let is_bare_v6 = host.contains(':') && !host.starts_with('[');
+    let host = if is_bare_v6 { format!("[{host}]") } else { host.into_owned() };
+    if port == 0 { host } else { format!("{host}:{port}") }
 }

@@ -16,6 +16,11 @@ impl Failure {
         Failure { result: etcd_result::ETCD_PROTOCOL_ERROR, errno }
     }
 
+    /// Not an open session of this process.
+    pub fn bad_handle() -> Self {
+        Failure { result: etcd_result::ETCD_WTF, errno: libc::EBADF }
+    }
+
     pub fn no_memory() -> Self {
         Failure { result: etcd_result::ETCD_WTF, errno: libc::ENOMEM }
     }
@@ -34,7 +39,7 @@ fn result_of(error: &Error) -> etcd_result {
     match error.kind() {
         _ if error.outcome() == Outcome::Unknown => etcd_result::ETCD_WTF,
         InvalidArgument if error.server_code() == 0 => etcd_result::ETCD_WTF,
-        Closed | Canceled | Timeout | Unsupported | Forked | Panic | NoResource | Unavailable | BadReply => {
+        Closed | Canceled | Timeout | Unsupported | Panic | NoResource | Unavailable | BadReply => {
             etcd_result::ETCD_WTF
         }
         _ => etcd_result::ETCD_PROTOCOL_ERROR,
@@ -47,7 +52,6 @@ fn errno_of(error: &Error) -> i32 {
         ErrorKind::Closed | ErrorKind::Canceled => libc::ECANCELED,
         ErrorKind::Timeout => libc::ETIMEDOUT,
         ErrorKind::Unsupported => libc::ENOTSUP,
-        ErrorKind::Forked => libc::EBADF,
         ErrorKind::Panic => libc::ENOTRECOVERABLE,
         ErrorKind::NoResource => libc::ENOMEM,
         ErrorKind::Unavailable => error.os_error().unwrap_or(libc::EHOSTUNREACH),

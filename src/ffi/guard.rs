@@ -1,55 +1,48 @@
 //! The boundary: handles in and out, strings in, and no panic across.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
-use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use libc::c_char;
 
+use super::classic::etcd_session;
 use super::errno::Failure;
 use crate::classic::Session;
 use crate::error::{Error, ErrorKind};
-use crate::sys;
+use crate::sys::{self, PerProcess};
+use crate::wait::lock;
 
-/// What a session's handle points to. The handle owns one count of an `Arc`, a running call another one, so
-/// that closing a session never takes memory from a call in another thread.
-pub struct Handle {
-    session: Session,
-    process: u32,
+/// The open sessions of this process. What C holds is a number that looks like a pointer and is never used
+/// twice: a closed session, one that was opened before a fork, or a stray pointer is found out.
+static SESSIONS: PerProcess<Mutex<BTreeMap<usize, Arc<Session>>>> = PerProcess::new();
+
+/// Gives a session its handle.
+pub fn register(session: Session) -> etcd_session {
+    static LAST: AtomicUsize = AtomicUsize::new(0);
+    // Aligned as a pointer would be.
+    let number = (LAST.fetch_add(1, Ordering::Relaxed) + 1) << 4;
+    lock(SESSIONS.get()).insert(number, Arc::new(session));
+    number as etcd_session
 }
 
-impl Handle {
-    pub fn open(session: Session) -> *mut Handle {
-        Arc::into_raw(Arc::new(Handle { session, process: sys::process_id() })).cast_mut()
-    }
+/// Takes a handle's session away from C. Calls in progress keep it as long as they need it.
+pub fn unregister(handle: etcd_session) -> Option<Arc<Session>> {
+    lock(SESSIONS.get()).remove(&(handle as usize))
+}
 
-    /// # Safety
-    /// `handle` is NULL, or from `open` and not closed.
-    unsafe fn borrow(handle: *mut Handle) -> Result<Arc<Handle>, Error> {
-        if handle.is_null() {
-            return Err(Error::invalid("the session is NULL"));
-        }
-        // SAFETY: the handle's own count keeps it alive here; this call takes a further one.
-        let handle = unsafe { Arc::clone(&*ManuallyDrop::new(Arc::from_raw(handle))) };
-        if handle.process != sys::process_id() {
-            // What another process's threads held at the fork is held here for ever: not even dropped.
-            std::mem::forget(handle);
-            return Err(Error::new(ErrorKind::Forked, "the session was opened before fork()"));
-        }
-        Ok(handle)
+/// Runs `body` on a handle's session.
+pub fn with_session<T>(
+    handle: etcd_session,
+    body: impl FnOnce(&Session) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    if handle.is_null() {
+        return Err(Error::invalid("the session is NULL").into());
     }
-
-    /// # Safety
-    /// As [`Handle::borrow`]; no call on this handle begins afterwards.
-    pub unsafe fn close(handle: *mut Handle) {
-        // SAFETY: as promised by the caller.
-        if let Ok(borrowed) = unsafe { Handle::borrow(handle) } {
-            borrowed.session.close();
-            // SAFETY: this gives back the count that the handle owned.
-            drop(unsafe { Arc::from_raw(handle) });
-        }
-    }
+    let session = lock(SESSIONS.get()).get(&(handle as usize)).cloned();
+    body(&*session.ok_or_else(Failure::bad_handle)?)
 }
 
 /// Runs the body of an exported function: its value, or `failed` and `errno`.
@@ -60,19 +53,6 @@ pub fn guard<T>(body: impl FnOnce() -> Result<T, Failure>, failed: impl FnOnce(&
         sys::set_errno(failure.errno);
         failed(&failure)
     })
-}
-
-/// Runs `body` on a handle's session.
-///
-/// # Safety
-/// As [`Handle::borrow`].
-pub unsafe fn with_session<T>(
-    handle: *mut Handle,
-    body: impl FnOnce(&Session) -> Result<T, Failure>,
-) -> Result<T, Failure> {
-    // SAFETY: as promised by the caller.
-    let handle = unsafe { Handle::borrow(handle) }?;
-    body(&handle.session)
 }
 
 /// The bytes of a C string that must be there.

@@ -43,15 +43,31 @@ pub fn acquire(
     cancel: &Cancel,
 ) -> Result<Place> {
     let lease = client.grant(ttl)?;
-    let result = enqueue(client, name, lease, value).and_then(|mut place| {
-        Waiter::new(client, &mut place, deadline, cancel).wait()?;
-        Ok(place)
-    });
-    if result.is_err() {
-        // Revoking takes the place with it; without an answer, the lease ends by itself.
+    let during = |error: Error| error.during(format!("lock {}", quote(name)));
+    let mut place = enqueue(client, name, lease, value).map_err(|error| {
+        // Revoking takes the place with it, if there is one; without an answer, the lease ends by itself.
         let _ = client.revoke_in(&client.parting_context(), lease.id);
+        during(error)
+    })?;
+    match Waiter::new(client, &mut place, deadline, cancel).wait() {
+        Ok(()) => Ok(place),
+        Err(error) => {
+            let _ = leave(client, &place);
+            Err(during(error))
+        }
     }
-    result.map_err(|error| error.during(format!("lock {}", quote(name))))
+}
+
+/// Gives a place up and ends its lease. Tells whether it was there.
+fn leave(client: &Client, place: &Place) -> Result<bool> {
+    let context = client.parting_context();
+    let released = release(client, &context, &place.key, place.token);
+    let revoked = client.revoke_in(&context, place.lease.id);
+    match released {
+        // Revoking is as good: the key goes with its lease.
+        Err(error) => revoked.map(|()| true).map_err(|_| error),
+        released => released,
+    }
 }
 
 /// Takes a place at the end of the queue; sent twice, it finds the place of the first time.
@@ -114,7 +130,7 @@ struct Queue {
     revision: i64,
     /// The asked range, without the own place.
     others: Vec<KeyValue>,
-    own_is_there: bool,
+    own: Option<KeyValue>,
 }
 
 /// What wakes a waiter.
@@ -213,7 +229,10 @@ impl<'a> Waiter<'a> {
     /// Reads `range` together with the own place, which must still be there.
     fn read(&mut self, range: RangeRequest) -> Result<Queue> {
         let queue = self.insist(|waiter| waiter.read_once(range.clone()))?;
-        if queue.own_is_there { Ok(queue) } else { Err(self.lost()) }
+        let Some(own) = &queue.own else { return Err(self.lost()) };
+        // Whoever renews a waiting place with another TTL moves it to another lease.
+        self.place.lease.id = own.lease;
+        Ok(queue)
     }
 
     fn read_once(&self, range: RangeRequest) -> Result<Queue> {
@@ -226,20 +245,24 @@ impl<'a> Waiter<'a> {
             _ => Vec::new(),
         });
         let others = found.next().unwrap_or_default();
-        let own = found.next().unwrap_or_default();
-        let own_is_there = own.iter().any(|kv| kv.create_revision == self.place.token);
-        Ok(Queue { revision, others, own_is_there })
+        let own = found.next().unwrap_or_default().into_iter();
+        let own = own.filter(|kv| kv.create_revision == self.place.token).last();
+        Ok(Queue { revision, others, own })
     }
 
     fn keep_alive(&mut self) -> Result<()> {
-        let id = self.place.lease.id;
-        match self.insist(|waiter| waiter.client.keep_alive_in(&waiter.context(), id))? {
-            Some(lease) => {
+        loop {
+            let id = self.place.lease.id;
+            if let Some(lease) = self.insist(|waiter| waiter.client.keep_alive_in(&waiter.context(), id))? {
                 self.place.lease = lease;
                 self.next_keep_alive = Deadline::after(self.part_of_ttl(3));
-                Ok(())
+                return Ok(());
             }
-            None => Err(self.lost()),
+            // That lease is gone. The place is lost with it, unless it has moved to another one.
+            self.read(RangeRequest::new(KeyRange::key(&self.place.key[..])))?;
+            if self.place.lease.id == id {
+                return Err(self.lost());
+            }
         }
     }
 
@@ -385,15 +408,7 @@ impl Hold {
     /// When no server confirms it; the lock then ends with its lease.
     pub fn release(mut self) -> Result<bool> {
         self.stop_keeper();
-        let place = &self.shared.place;
-        let context = self.client.parting_context();
-        let released = release(&self.client, &context, &place.key, place.token);
-        let revoked = self.client.revoke_in(&context, place.lease.id);
-        match released {
-            // Revoking is as good: the key goes with its lease.
-            Err(error) => revoked.map(|()| true).map_err(|_| error),
-            released => released,
-        }
+        leave(&self.client, &self.shared.place)
     }
 
     fn stop_keeper(&mut self) {

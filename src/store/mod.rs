@@ -17,8 +17,10 @@ use crate::model::*;
 use crate::transport::WatchSink;
 use crate::wait::lock;
 
-/// etcd's default for `--max-request-bytes`.
-const MAX_REQUEST_BYTES: usize = 1_572_864;
+/// etcd's default for `--max-request-bytes`, which limits writes.
+const MAX_WRITE_BYTES: usize = 1_572_864;
+/// What etcd takes in one message, reads included.
+const MAX_MESSAGE_BYTES: usize = MAX_WRITE_BYTES + (512 << 10);
 
 /// A store; dropped with the last session that uses it.
 pub struct Store {
@@ -85,6 +87,7 @@ impl Store {
     }
 
     fn apply_inner(&self, request: &Request) -> Result<Reply> {
+        check_size(request)?;
         let mut state = lock(&self.shared.state);
         let body = match request {
             Request::Range(range) => Body::Range(state.range(range)?),
@@ -110,6 +113,7 @@ impl Store {
 
     /// Opens a watch: past changes from `start_revision` on first, then new ones as they happen.
     pub fn watch(store: &Arc<Store>, request: &WatchRequest, mut sink: WatchSink) -> Result<(i64, Watching)> {
+        check_size(&Request::Range(RangeRequest::new(request.range.clone())))?;
         check_key(&request.range.start)?;
         let mut state = lock(&store.shared.state);
         let past = match request.start_revision {
@@ -203,6 +207,18 @@ impl State {
             let events: Vec<Event> = events.iter().filter(wanted).cloned().collect();
             events.is_empty() || (watch.sink)(Ok(WatchBatch { revision, events }))
         });
+    }
+}
+
+fn check_size(request: &Request) -> Result<()> {
+    let limit = match request.repeat() {
+        Repeat::Harmful => MAX_WRITE_BYTES,
+        Repeat::Harmless => MAX_MESSAGE_BYTES,
+    };
+    if request.size() > limit {
+        Err(Error::from_server(3, "etcdserver: request is too large"))
+    } else {
+        Ok(())
     }
 }
 

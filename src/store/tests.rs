@@ -154,7 +154,7 @@ fn nonsense_is_refused_as_etcd_does() {
     use crate::ErrorKind::*;
     let put = |key: &[u8], size| PutRequest { key: key.into(), value: vec![0; size], lease: 0 };
     assert_eq!(kind(Request::Put(put(b"", 0))), InvalidArgument);
-    assert_eq!(kind(Request::Put(put(b"k", MAX_REQUEST_BYTES))), TooLarge);
+    assert_eq!(kind(Request::Put(put(b"k", MAX_WRITE_BYTES))), TooLarge);
     assert_eq!(kind(Request::Range(RangeRequest::new(KeyRange::key("")))), InvalidArgument);
     assert_eq!(kind(Request::LeaseRevoke { id: 9 }), LeaseNotFound);
     assert_eq!(kind(Request::LeaseGrant { id: 9, ttl: 9_000_000_001 }), InvalidArgument);

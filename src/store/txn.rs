@@ -1,6 +1,6 @@
 //! Writes: everything that one request changes, in one revision, undone when a part of it fails.
 
-use super::{MAX_REQUEST_BYTES, State, check_key};
+use super::{State, check_key};
 use crate::error::{Error, Result};
 use crate::model::*;
 
@@ -37,9 +37,6 @@ impl<'a> Write<'a> {
 
     pub fn put(&mut self, put: &PutRequest) -> Result<()> {
         check_key(&put.key)?;
-        if put.key.len() + put.value.len() > MAX_REQUEST_BYTES {
-            return Err(Error::from_server(3, "etcdserver: request is too large"));
-        }
         if put.lease != 0 && !self.state.leases.contains_key(&put.lease) {
             return Err(Error::from_server(5, "etcdserver: requested lease not found"));
         }

@@ -3,16 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use once_cell::sync::Lazy;
-
 use super::{Context, Transport, WatchSink, WatchStream};
 use crate::error::Result;
 use crate::model::{Reply, Request, WatchRequest};
 use crate::store::Store;
+use crate::sys::PerProcess;
 use crate::wait::lock;
 
 /// The stores that sessions of this process share by name; each lives as long as one of them.
-static SHARED: Lazy<Mutex<BTreeMap<String, Weak<Store>>>> = Lazy::new(Mutex::default);
+static SHARED: PerProcess<Mutex<BTreeMap<String, Weak<Store>>>> = PerProcess::new();
 
 /// A session's way to its store.
 pub struct Mem {
@@ -26,7 +25,7 @@ impl Mem {
         if name.is_empty() {
             return Mem { store: Some(Arc::new(Store::new("mem"))) };
         }
-        let mut shared = lock(&SHARED);
+        let mut shared = lock(SHARED.get());
         let store = shared.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
             let store = Arc::new(Store::new(name));
             shared.insert(name.into(), Arc::downgrade(&store));
@@ -43,7 +42,7 @@ impl Mem {
 impl Drop for Mem {
     fn drop(&mut self) {
         self.store = None;
-        lock(&SHARED).retain(|_, store| store.strong_count() > 0);
+        lock(SHARED.get()).retain(|_, store| store.strong_count() > 0);
     }
 }
 

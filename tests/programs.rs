@@ -1,0 +1,242 @@
+//! The C programs: what the eleven functions do, bad input, a program of 2013, the old test program, the leader.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Etcd, Language, TempDir, VERSIONS, built, call, call_under_valgrind, eventually, program, root, run,
+};
+
+/// Plain and under valgrind, as C; plain as C++.
+fn check_on_mem(source: &str) {
+    let c = program(source, Language::C);
+    assert!(run(call(&c).arg("mem://plain")).ends_with("checks\n"));
+    assert!(run(call_under_valgrind(&c).arg("mem://valgrind")).ends_with("checks\n"));
+    assert!(run(call(&program(source, Language::Cpp)).arg("mem://cpp")).ends_with("checks\n"));
+}
+
+fn check_on_servers(source: &str) {
+    let program = program(source, Language::C);
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        assert!(run(call(&program).arg(etcd.servers())).ends_with("checks\n"));
+        assert!(run(call_under_valgrind(&program).arg(etcd.servers())).ends_with("checks\n"));
+    }
+}
+
+#[test]
+fn the_classic_functions_on_mem() {
+    check_on_mem("tests/c/classic.c");
+}
+
+#[test]
+fn the_classic_functions_on_etcd() {
+    check_on_servers("tests/c/classic.c");
+}
+
+#[test]
+fn bad_input_on_mem() {
+    check_on_mem("tests/c/bad_input.c");
+}
+
+#[test]
+fn bad_input_on_etcd() {
+    check_on_servers("tests/c/bad_input.c");
+}
+
+/// Compiles the program of 2013 against its own header and another libetcd.so, or against ours.
+fn program_of_2013(folder: &Path, header: &Path, library: &Path) -> std::path::PathBuf {
+    let program = folder.join("program");
+    let mut compiler = Language::C.compiler();
+    compiler.arg(format!("-I{}", header.display())).arg(root().join("tests/c/2013/program.c"));
+    run(compiler.arg("-o").arg(&program).arg(format!("-L{}", library.display())).arg("-letcd"));
+    program
+}
+
+#[test]
+fn a_program_of_2013_compiles_without_a_warning_and_works() {
+    let folder = TempDir::new();
+    let program = program_of_2013(folder.path(), &root().join("include"), built());
+    assert!(run(call(&program).args(["mem://p2013", "0"])).ends_with("0 faults\n"));
+    let Some(etcd) = Etcd::start(VERSIONS[0]) else { return };
+    let port = etcd.port().to_string();
+    assert!(run(call(&program).args(["127.0.0.1", &port])).ends_with("0 faults\n"));
+}
+
+#[test]
+fn a_binary_linked_to_another_libetcd_runs_with_ours_in_its_place() {
+    let folder = TempDir::new();
+    let old_header = root().join("tests/c/2013");
+    let stub = folder.path().join("libetcd.so");
+    let mut compiler = Language::C.compiler();
+    compiler.args(["-shared", "-fPIC"]).arg(format!("-I{}", old_header.display()));
+    run(compiler.arg(old_header.join("stub.c")).arg("-o").arg(&stub));
+    let program = program_of_2013(folder.path(), &old_header, folder.path());
+
+    let with = |folder: &Path| {
+        let mut command = Command::new(&program);
+        command.env("LD_LIBRARY_PATH", folder).args(["mem://p2013", "0"]).output().expect("it runs")
+    };
+    assert_eq!(with(folder.path()).status.code(), Some(1), "with the library it was linked to, all fails");
+    // Ours put there under the name that the binary asks for.
+    std::fs::copy(built().join("libetcd.so"), &stub).expect("room");
+    let ours = with(folder.path());
+    assert!(ours.status.success(), "{ours:?}");
+    assert!(String::from_utf8_lossy(&ours.stdout).ends_with("0 faults\n"));
+}
+
+/// Runs the old test program.
+struct OldTest<'a> {
+    servers: &'a str,
+}
+
+impl OldTest<'_> {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = call(&program("examples/c/etcd-test.c", Language::C));
+        command.env("ETCD_SERVERS", self.servers).args(arguments);
+        command
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("it runs")
+    }
+
+    fn prints(&self, arguments: &[&str], wanted: &str) {
+        let output = self.output(arguments);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), wanted, "{arguments:?}: {output:?}");
+        assert_eq!((output.status.code(), &output.stderr[..]), (Some(0), &b""[..]), "{arguments:?}");
+    }
+
+    fn fails(&self, arguments: &[&str], line: &str) {
+        let output = self.output(arguments);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), line, "{arguments:?}");
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    }
+}
+
+#[test]
+fn the_old_test_program_on_etcd_prints_what_it_did() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let servers = etcd.servers();
+        let test = OldTest { servers: &servers };
+        test.prints(&["set", "a/k", "v"], "setting a/k to v\n");
+        test.prints(&["GET", "a/k"], "getting a/k\ngot value: v\n");
+        test.prints(&["get", "a"], "getting a\ngot value: a/k\n");
+        let long = "setting a/k to w; x&y=z\n  precond = v\n  ttl = 60\n";
+        test.prints(&["set", "-p", "v", "a/k", "--ttl", "60", "w; x&y=z"], long);
+        test.prints(&["get", "a/k"], "getting a/k\ngot value: w; x&y=z\n");
+        test.fails(&["set", "-p", "v", "a/k", "no"], "etcd_set failed\n");
+        test.prints(&["leader"], "finding leader\nleader is first\n");
+        test.prints(&["delete", "a/k"], "deleting a/k\n");
+        test.fails(&["delete", "a/k"], "etcd_delete failed\n");
+        test.fails(&["get", "a/k"], "etcd_get failed\n");
+
+        let output = test.output(&["lock", "-t", "30", "l"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let index = text.strip_prefix("locking l for 30\ngot back index number ").expect("both lines").trim();
+        let again = format!("locking l ({index}) for 20\ngot back index number {index}\n");
+        test.prints(&["lock", "-t", "20", "--index", index, "l"], &again);
+        test.prints(&["unlock", "-i", index, "l"], &format!("unlocking l ({index})\n"));
+        test.fails(&["unlock", "-i", index, "l"], "etcd_unlock failed\n");
+        test.fails(&["lock", "-t", "20", "-i", index, "l"], "etcd_lock failed\n");
+        test.fails(&["-s", ",", "leader"], "etcd_open failed\n");
+        for wrong in [&["lock", "l"][..], &["get"], &["get", "-t", "1", "k"], &["nothing"], &[]] {
+            let output = test.output(wrong);
+            assert_eq!(output.status.code(), Some(1), "{wrong:?}");
+            assert!(output.stderr.starts_with(b"usage: "), "{wrong:?}");
+        }
+    }
+}
+
+/// A program that runs on, its output, and its end.
+struct Running {
+    process: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(mut command: Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
+        let output = BufReader::new(process.stdout.take().expect("piped"));
+        Running { process, output }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("text");
+        line.trim_end().to_owned()
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: our own child, not waited for yet.
+        unsafe { libc::kill(self.process.id() as i32, signal) };
+    }
+
+    fn ends_well(mut self) {
+        self.signal(libc::SIGTERM);
+        assert_eq!(self.process.wait().expect("it ends").code(), Some(0));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn the_old_test_program_on_etcd_watches() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    etcd.ask(&["put", "a/k", "1"]);
+    etcd.ask(&["put", "ab", "not below a"]);
+    etcd.ask(&["del", "a/k"]);
+    let servers = etcd.servers();
+    let mut watch = Running::start(OldTest { servers: &servers }.command(&["watch", "-i", "1", "a"]));
+    let lines: Vec<String> = (0..5).map(|_| watch.line()).collect();
+    let wanted = ["getting a", "index is 2", "key a/k was set to 1", "index is 4", "key a/k was deleted"];
+    assert_eq!(lines, wanted);
+    etcd.ask(&["put", "a", "2"]);
+    assert_eq!((watch.line(), watch.line()), ("index is 5".into(), "key a was set to 2".into()));
+}
+
+fn leader(servers: &str, name: &str) -> Running {
+    let mut command = call(&program("examples/c/leader.c", Language::C));
+    command.args(["-s", servers, "-n", name, "-t", "3"]);
+    Running::start(command)
+}
+
+#[test]
+fn a_leader_alone_on_mem_leads() {
+    let mut alone = leader("mem://leader", "alone");
+    assert_eq!((alone.line(), alone.line()), ("leader is alone".into(), "Bow down before me!".into()));
+    alone.ends_well();
+}
+
+#[test]
+fn leaders_on_etcd_follow_one_another_and_step_down_in_time() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let servers = etcd.servers();
+        let mut one = leader(&servers, "one");
+        assert_eq!((one.line(), one.line()), ("leader is one".into(), "Bow down before me!".into()));
+        let mut two = leader(&servers, "two");
+        assert_eq!(two.line(), "leader is one");
+        // Leadership handed over, then lost.
+        one.ends_well();
+        assert_eq!((two.line(), two.line()), ("leader is two".into(), "Bow down before me!".into()));
+        let start = Instant::now();
+        etcd.stop();
+        assert_eq!(two.line(), "I am no longer the leader");
+        assert!(start.elapsed() < Duration::from_secs(3), "before its TTL is over: {:?}", start.elapsed());
+        etcd.go_on();
+        assert_eq!((two.line(), two.line()), ("leader is two".into(), "Bow down before me!".into()));
+        two.ends_well();
+        eventually(Duration::from_secs(5), "nothing is left", || {
+            etcd.ask(&["get", "--prefix", "--keys-only", "nsr"]).is_empty().then_some(())
+        });
+    }
+}
