@@ -1,7 +1,7 @@
 //! The tests that need more than the crate: servers, compilers, other languages. One binary, a module a topic.
 
 mod callers;
-//mod cli;
+mod cli;
 mod contention;
 mod documents;
 mod faults;

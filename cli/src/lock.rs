@@ -1,0 +1,122 @@
+//! lock without a command, renew, unlock; and the wait for a lock, which a signal ends.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+
+use etcd::classic::Session;
+use etcd::model::quote;
+use etcd::recipes::lock::{Hold, Place};
+use etcd::wait::{self, Deadline};
+use etcd::{Client, Error, ErrorKind};
+
+use crate::args::LockArgs;
+use crate::failure::{Cause, Failure, print};
+use crate::sys::{self, Signal, SignalMask};
+
+/// What can happen while a lock is waited for or held.
+pub enum Event {
+    /// A signal came, SIGCHLD among them.
+    Signal(Signal),
+    /// The lock was lost.
+    Lost(Error),
+}
+
+/// For the time after the wait: where events come from, and how signals were treated before.
+pub struct Events {
+    pub sender: Sender<Event>,
+    pub receiver: Receiver<Event>,
+    pub mask: SignalMask,
+}
+
+/// Takes the lock and prints its index, or renews it.
+pub fn lock(session: &Session, given: LockArgs) -> Result<(), Failure> {
+    let deadline = given.deadline();
+    let name = given.name.into_vec();
+    if let Some(index) = given.index {
+        let renewed = session.renew(&name, given.ttl, &index.into_vec());
+        let renewed = renewed.map_err(|error| error.during(format!("renew lock {}", quote(&name))));
+        return renewed.map_err(|error| Failure::of(session, error));
+    }
+    let (place, _events) = wait_for(session, || session.lock(&name, given.ttl, deadline), deadline)?;
+    let printed = print(format!("{}\n", place.token).as_bytes());
+    if printed.is_err() {
+        // Nobody knows the index: nobody could release it.
+        give_back(session, place);
+    }
+    printed
+}
+
+/// Releases the lock, or takes the index out of the queue.
+pub fn unlock(session: &Session, name: OsString, index: OsString) -> Result<(), Failure> {
+    let name = name.into_vec();
+    let released = session.unlock(&name, &index.into_vec());
+    let released = released.map_err(|error| error.during(format!("unlock {}", quote(&name))));
+    released.map_err(|error| Failure::of(session, error))
+}
+
+/// Runs `acquire`, which waits for a lock. A signal ends the wait and takes it out of the queue; signals that
+/// come later are events.
+pub fn wait_for(
+    session: &Session,
+    acquire: impl FnOnce() -> etcd::Result<Place>,
+    deadline: Deadline,
+) -> Result<(Place, Events), Failure> {
+    let (sender, receiver) = mpsc::channel();
+    let waiting = Arc::new(Mutex::new(Some(session.client().clone())));
+    let mask = listen(waiting.clone(), sender.clone())?;
+    let events = Events { sender, receiver, mask };
+    let result = acquire();
+    // From here on no signal closes the client. One that came before is in the channel.
+    wait::lock(&waiting).take();
+    if let Some(number) = ended_by(&events.receiver) {
+        if let Ok(place) = result {
+            give_back(session, place);
+        }
+        return Err(Failure::silent(Cause::Signal(number)));
+    }
+    match result {
+        Ok(place) => Ok((place, events)),
+        Err(error) => Err(not_acquired(session, error, deadline)),
+    }
+}
+
+fn listen(waiting: Arc<Mutex<Option<Client>>>, events: Sender<Event>) -> Result<SignalMask, Failure> {
+    let listening = sys::listen(move |signal| {
+        // Told before it acts, so that whoever finds the client closed finds the reason, too. Nobody listens
+        // any more when the program is about to end.
+        let _ = events.send(Event::Signal(signal));
+        if signal.number != libc::SIGCHLD
+            && let Some(client) = wait::lock(&waiting).take()
+        {
+            client.close();
+        }
+    });
+    listening
+        .map_err(|error| Failure::new(Cause::Internal, format!("no thread to wait for signals: {error}")))
+}
+
+/// The signal that asked to end, if one came.
+pub fn ended_by(events: &Receiver<Event>) -> Option<i32> {
+    let number = |event| match event {
+        Event::Signal(signal) => Some(signal.number).filter(|&number| number != libc::SIGCHLD),
+        Event::Lost(_) => None,
+    };
+    events.try_iter().find_map(number)
+}
+
+fn not_acquired(session: &Session, error: Error, deadline: Deadline) -> Failure {
+    // A server that does not answer in time is another matter: such an error names its endpoint.
+    let over = error.kind() == ErrorKind::Timeout && error.endpoint().is_none() && deadline.passed();
+    if !over {
+        return Failure::of(session, error);
+    }
+    Failure::new(Cause::WaitOver, error.at(&session.client().options().endpoints).to_string())
+}
+
+/// Releases what was acquired after all. Works on a closed client, too.
+fn give_back(session: &Session, place: Place) {
+    // Without an answer, or a thread for it, the lock ends with its lease.
+    let _ = Hold::keep(session.client(), place, |_| {}).and_then(Hold::release);
+}

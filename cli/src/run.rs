@@ -1,0 +1,144 @@
+//! `lock NAME -- COMMAND`: a command that runs while the lock is held, and is ended when it is lost.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use etcd::Error;
+use etcd::classic::Session;
+use etcd::model::quote;
+use etcd::recipes::lock::{self as recipe, Hold, Place};
+
+use crate::args::LockArgs;
+use crate::failure::{Cause, Failure, located, report};
+use crate::lock::{Event, Events, ended_by, wait_for};
+use crate::sys;
+
+/// What a command gets between SIGTERM and SIGKILL when its lock is lost.
+pub const GRACE: Duration = Duration::from_secs(2);
+
+/// Waits for the lock, runs the command and releases the lock. The result is the command's exit code.
+pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
+    let deadline = given.deadline();
+    let name = queue_name(session, given.name)?;
+    let mut command = Command::new(&given.command[0]);
+    command.args(&given.command[1..]);
+    let client = session.client();
+    let value = format!("{} {}", sys::who(), given.command[0].display());
+    let acquire =
+        || recipe::acquire(client, &name, given.ttl.into(), value.as_bytes(), deadline, client.closed());
+    let (place, Events { sender, receiver, mask }) = wait_for(session, acquire, deadline)?;
+    let on_lost = move |error: &Error| {
+        // Nobody listens any more when the command has ended.
+        let _ = sender.send(Event::Lost(error.clone()));
+    };
+    set_environment(&mut command, &place);
+    sys::prepare(&mut command, mask);
+    let hold = Hold::keep(client, place, on_lost).map_err(|error| Failure::of(session, error))?;
+    let ended = run_while_held(session, &mut command, &hold, &receiver);
+    if matches!(&ended, Err(failure) if failure.cause == Cause::Lost) {
+        // It is not ours to release any more, and asking could take long.
+        return ended;
+    }
+    if let Err(error) = hold.release() {
+        let error = error.during(format!("release lock {}", quote(&name)));
+        report(&format!("{error}; the lock ends by itself within {} s", given.ttl));
+    }
+    ended
+}
+
+/// The name as the locks without a command have it, so that both stand in one queue.
+fn queue_name(session: &Session, name: OsString) -> Result<Vec<u8>, Failure> {
+    let name = name.into_vec();
+    if session.client().options().path_keys && !name.starts_with(b"/") {
+        return Ok([b"/", &name[..]].concat());
+    }
+    if name.is_empty() { Err(Failure::new(Cause::Usage, "lock: the name is empty")) } else { Ok(name) }
+}
+
+/// What the command needs for guarding its own writes: they shall apply only while this key has this
+/// creation revision.
+fn set_environment(command: &mut Command, place: &Place) {
+    command.env("ETCD_LOCK_KEY", OsStr::from_bytes(&place.key));
+    command.env("ETCD_LOCK_REV", place.token.to_string());
+}
+
+fn run_while_held(
+    session: &Session,
+    command: &mut Command,
+    hold: &Hold,
+    events: &Receiver<Event>,
+) -> Result<u8, Failure> {
+    if let Some(number) = ended_by(events) {
+        return Err(Failure::silent(Cause::Signal(number)));
+    }
+    if !hold.is_held() {
+        // This machine slept, or the process was stopped, since the lock was acquired.
+        return Err(Failure::new(Cause::Lost, "the lock was lost before the command was started"));
+    }
+    let mut child = command.spawn().map_err(|error| {
+        let program = quote(command.get_program().as_bytes());
+        Failure::new(Cause::NotStarted, format!("start {program}: {error}"))
+    })?;
+    let status = watch_over(session, &mut child, hold.place(), events)?;
+    if !hold.is_held() {
+        let name = quote(&hold.place().name);
+        return Err(Failure::new(Cause::Lost, format!("lock {name} was lost while the command ran")));
+    }
+    Ok(exit_code(status))
+}
+
+/// Waits for the command's end, passes signals on to it, and ends it when the lock is lost.
+fn watch_over(
+    session: &Session,
+    child: &mut Child,
+    place: &Place,
+    events: &Receiver<Event>,
+) -> Result<ExitStatus, Failure> {
+    let mut kill_at: Option<Instant> = None;
+    let mut lost = false;
+    loop {
+        let patience = kill_at.map_or(Duration::MAX, |at| at.saturating_duration_since(Instant::now()));
+        match events.recv_timeout(patience) {
+            Ok(Event::Signal(signal)) if signal.number == libc::SIGCHLD => match child.try_wait() {
+                Ok(None) => {}
+                Ok(Some(_)) if lost => return Err(Failure::silent(Cause::Lost)),
+                Ok(Some(status)) => return Ok(status),
+                Err(error) => {
+                    return Err(Failure::new(Cause::Internal, format!("wait for the command: {error}")));
+                }
+            },
+            // One from the keyboard has reached the command already: the terminal sends it to both.
+            Ok(Event::Signal(signal)) if signal.from_process => sys::send_signal(child, signal.number),
+            Ok(Event::Signal(_)) => {}
+            Ok(Event::Lost(error)) => {
+                tell_loss(session, place, error);
+                sys::send_signal(child, libc::SIGTERM);
+                lost = true;
+                kill_at = Some(Instant::now() + GRACE);
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                sys::send_signal(child, libc::SIGKILL);
+                kill_at = None;
+            }
+            // The listening thread never ends while this one runs.
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::new(Cause::Internal, "the thread that waits for signals has ended"));
+            }
+        }
+    }
+}
+
+fn tell_loss(session: &Session, place: &Place, error: Error) {
+    let error = located(session, error).during(format!("hold lock {}", quote(&place.name)));
+    report(&format!("{error}; ending the command"));
+}
+
+/// The command's own code, or the shell's convention for one that a signal ended.
+fn exit_code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|number| 128 + number));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::failure::INTERNAL)
+}
