@@ -143,13 +143,13 @@ impl Error {
         error
     }
 
-    /// Says what was being done.
+    /// Says what was being done. The last word counts: the layer next to the user knows best.
     pub fn during(mut self, operation: impl Into<String>) -> Self {
-        self.0.operation.get_or_insert(operation.into());
+        self.0.operation = Some(operation.into());
         self
     }
 
-    /// Says where.
+    /// Says where. The first word counts: the layer next to the server knows best.
     pub fn at(mut self, endpoint: impl Into<String>) -> Self {
         self.0.endpoint.get_or_insert(endpoint.into());
         self

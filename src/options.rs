@@ -1,5 +1,6 @@
 //! The option table: the one place that knows an option's name, type, default, help and variable.
 
+use std::env::VarError;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
@@ -122,8 +123,12 @@ impl Options {
     pub fn from_env() -> Result<Self> {
         let mut options = Self::new();
         for row in TABLE {
-            if let Ok(value) = std::env::var(row.variable) {
-                options.set_row(row, row.variable, &value)?;
+            match std::env::var(row.variable) {
+                Ok(value) => options.set_row(row, row.variable, &value)?,
+                Err(VarError::NotPresent) => {}
+                Err(VarError::NotUnicode(value)) => {
+                    options.set_row(row, row.variable, &value.to_string_lossy())?
+                }
             }
         }
         Ok(options)

@@ -20,6 +20,9 @@ const SLACK: Duration = Duration::from_millis(600);
 /// A session in safe clothes.
 struct Session(etcd_session);
 
+// SAFETY: any thread may use a session, says the header.
+unsafe impl Sync for Session {}
+
 impl Session {
     fn open(servers: &str) -> Self {
         let servers = CString::new(servers).expect("no NUL");
@@ -218,6 +221,34 @@ fn a_server_that_accepts_and_says_nothing() {
         std::thread::sleep(Duration::from_secs(60));
         drop(stream);
     }));
+}
+
+#[test]
+fn closing_a_session_ends_its_calls_on_a_silent_server() {
+    let silent = fake(|stream| {
+        std::thread::sleep(Duration::from_secs(60));
+        drop(stream);
+    });
+    type Call = fn(&Session) -> (etcd_result, i32);
+    let calls: [Call; 4] = [
+        |s| (ETCD_WTF, s.get(c"k").expect_err("no answer")),
+        |s| s.set(c"k", c"v"),
+        |s| s.watch(c"k"),
+        |s| s.lock(c"l", 10).expect_err("no answer"),
+    ];
+    for call in calls {
+        let session = Session::open(&silent);
+        std::thread::scope(|scope| {
+            let caller = scope.spawn(|| call(&session));
+            std::thread::sleep(Duration::from_millis(200));
+            let start = Instant::now();
+            // SAFETY: open. Whatever begins on it later is refused.
+            unsafe { etcd_close(session.0) };
+            assert_eq!(caller.join().expect("no panic"), (ETCD_WTF, libc::ECANCELED));
+            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        });
+        assert_eq!(session.get(c"k"), Err(libc::EBADF), "it is closed");
+    }
 }
 
 #[test]

@@ -6,7 +6,6 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
 use etcd::classic::Session;
-use etcd::model::quote;
 use etcd::recipes::lock::{Hold, Place};
 use etcd::wait::{self, Deadline};
 use etcd::{Client, Error, ErrorKind};
@@ -36,7 +35,6 @@ pub fn lock(session: &Session, given: LockArgs) -> Result<(), Failure> {
     let name = given.name.into_vec();
     if let Some(index) = given.index {
         let renewed = session.renew(&name, given.ttl, &index.into_vec());
-        let renewed = renewed.map_err(|error| error.during(format!("renew lock {}", quote(&name))));
         return renewed.map_err(|error| Failure::of(session, error));
     }
     let (place, _events) = wait_for(session, || session.lock(&name, given.ttl, deadline), deadline)?;
@@ -52,7 +50,6 @@ pub fn lock(session: &Session, given: LockArgs) -> Result<(), Failure> {
 pub fn unlock(session: &Session, name: OsString, index: OsString) -> Result<(), Failure> {
     let name = name.into_vec();
     let released = session.unlock(&name, &index.into_vec());
-    let released = released.map_err(|error| error.during(format!("unlock {}", quote(&name))));
     released.map_err(|error| Failure::of(session, error))
 }
 

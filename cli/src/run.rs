@@ -1,6 +1,6 @@
 //! `lock NAME -- COMMAND`: a command that runs while the lock is held, and is ended when it is lost.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use etcd::Error;
 use etcd::classic::Session;
 use etcd::model::quote;
-use etcd::recipes::lock::{self as recipe, Hold, Place};
+use etcd::recipes::lock::{Hold, Place, who};
 
 use crate::args::LockArgs;
 use crate::failure::{Cause, Failure, located, report};
@@ -23,13 +23,12 @@ pub const GRACE: Duration = Duration::from_secs(2);
 /// Waits for the lock, runs the command and releases the lock. The result is the command's exit code.
 pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
     let deadline = given.deadline();
-    let name = queue_name(session, given.name)?;
+    let name = given.name.into_vec();
     let mut command = Command::new(&given.command[0]);
     command.args(&given.command[1..]);
     let client = session.client();
-    let value = format!("{} {}", sys::who(), given.command[0].display());
-    let acquire =
-        || recipe::acquire(client, &name, given.ttl.into(), value.as_bytes(), deadline, client.closed());
+    let value = format!("{} {}", who(), given.command[0].display());
+    let acquire = || session.acquire(&name, given.ttl, value.as_bytes(), deadline);
     let (place, Events { sender, receiver, mask }) = wait_for(session, acquire, deadline)?;
     let on_lost = move |error: &Error| {
         // Nobody listens any more when the command has ended.
@@ -48,15 +47,6 @@ pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
         report(&format!("{error}; the lock ends by itself within {} s", given.ttl));
     }
     ended
-}
-
-/// The name as the locks without a command have it, so that both stand in one queue.
-fn queue_name(session: &Session, name: OsString) -> Result<Vec<u8>, Failure> {
-    let name = name.into_vec();
-    if session.client().options().path_keys && !name.starts_with(b"/") {
-        return Ok([b"/", &name[..]].concat());
-    }
-    if name.is_empty() { Err(Failure::new(Cause::Usage, "lock: the name is empty")) } else { Ok(name) }
 }
 
 /// What the command needs for guarding its own writes: they shall apply only while this key has this

@@ -121,15 +121,6 @@ fn end_with(_parent: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Host name and process id, for people who look at a lock's queue.
-pub fn who() -> String {
-    let mut name = [0_u8; 256];
-    // SAFETY: one byte less than the buffer, so that it always ends with NUL.
-    unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
-    let end = name.iter().position(|&byte| byte == 0).unwrap_or(0);
-    format!("{}:{}", String::from_utf8_lossy(&name[..end]), std::process::id())
-}
-
 /// Calls `then`, on a thread of its own, when standard output is a pipe and its last reader goes away.
 pub fn when_output_has_no_reader(then: impl FnOnce() + Send + 'static) {
     let wait = move || {

@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use etcd::classic::{Change, Session};
-use etcd::model::quote;
 use etcd::wait::Deadline;
 
 use crate::failure::{Failure, print};
@@ -18,7 +17,6 @@ pub fn watch(session: &Session, key: OsString, index: Option<i64>) -> Result<(),
     let mut next = index;
     loop {
         let change = session.watch(&key, next, Deadline::NEVER);
-        let change = change.map_err(|error| error.during(format!("watch {}", quote(&key))));
         let change = change.map_err(|error| Failure::of(session, error))?;
         next = Some(change.index + 1);
         print(&line(&change))?;

@@ -5,7 +5,6 @@ use super::Session;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::recipes::lock::{self, Place};
-use crate::sys;
 use crate::wait::Deadline;
 
 /// What the value of a classic lock's place starts with. Its lease serves nothing else and goes with it;
@@ -18,12 +17,17 @@ impl Session {
     /// # Errors
     /// As [`lock::acquire`]; `InvalidArgument` for a TTL of 0 or an empty name.
     pub fn lock(&self, name: &[u8], ttl: u32, deadline: Deadline) -> Result<Place> {
+        self.acquire(name, ttl, &[MARK, lock::who().as_bytes()].concat(), deadline)
+    }
+
+    /// The same with a value of the caller's, for a lock that is not left to its TTL: see [`lock::Hold`].
+    ///
+    /// # Errors
+    /// As [`Session::lock`].
+    pub fn acquire(&self, name: &[u8], ttl: u32, value: &[u8], deadline: Deadline) -> Result<Place> {
         let name = self.key(name)?;
-        if ttl == 0 {
-            return Err(Error::invalid("a lock needs a TTL of at least one second"));
-        }
-        let value = [MARK, sys::who().as_bytes()].concat();
-        lock::acquire(&self.client, &name, ttl.into(), &value, deadline, self.client.closed())
+        check_ttl(ttl)?;
+        lock::acquire(&self.client, &name, ttl.into(), value, deadline, self.client.closed())
     }
 
     /// Starts the lock's TTL anew, or gives it another one.
@@ -31,10 +35,13 @@ impl Session {
     /// # Errors
     /// `NotHeld` when `index` is not in the queue of this lock any more.
     pub fn renew(&self, name: &[u8], ttl: u32, index: &[u8]) -> Result<()> {
-        let (name, token) = (self.key(name)?, parse_index(index)?);
-        if ttl == 0 {
-            return Err(Error::invalid("a lock needs a TTL of at least one second"));
-        }
+        self.renew_named(self.key(name)?, ttl, index)
+            .map_err(|error| error.during(format!("renew lock {}", quote(name))))
+    }
+
+    fn renew_named(&self, name: Vec<u8>, ttl: u32, index: &[u8]) -> Result<()> {
+        check_ttl(ttl)?;
+        let token = parse_index(index)?;
         let not_held = || not_held(&name, token);
         let place = lock::find(&self.client, &name, token)?.ok_or_else(not_held)?;
         let lease = self.client.keep_alive(place.lease)?.ok_or_else(not_held)?;
@@ -71,7 +78,12 @@ impl Session {
     /// # Errors
     /// `NotHeld` when `index` is not in the queue of this lock any more.
     pub fn unlock(&self, name: &[u8], index: &[u8]) -> Result<()> {
-        let (name, token) = (self.key(name)?, parse_index(index)?);
+        self.unlock_named(self.key(name)?, index)
+            .map_err(|error| error.during(format!("unlock {}", quote(name))))
+    }
+
+    fn unlock_named(&self, name: Vec<u8>, index: &[u8]) -> Result<()> {
+        let token = parse_index(index)?;
         let place = lock::find(&self.client, &name, token)?.ok_or_else(|| not_held(&name, token))?;
         // Found and gone a moment later is as good as released: nobody holds it by this index.
         lock::release(&self.client, &self.client.context(), &place.key, token)?;
@@ -85,6 +97,10 @@ impl Session {
             let _ = self.client.revoke(place.lease);
         }
     }
+}
+
+fn check_ttl(ttl: u32) -> Result<()> {
+    if ttl == 0 { Err(Error::invalid("a lock needs a TTL of at least one second")) } else { Ok(()) }
 }
 
 /// An index as it was handed out: decimal digits.

@@ -45,10 +45,14 @@ impl Session {
     /// As [`Client::call`].
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let key = self.key(key)?;
-        if let Some(kv) = self.client.get(&key[..])? {
+        self.value_or_children(&key).map_err(|error| error.during(format!("read {}", quote(&key))))
+    }
+
+    fn value_or_children(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if let Some(kv) = self.client.get(key)? {
             return Ok(Some(kv.value));
         }
-        let below = below(&key);
+        let below = below(key);
         let children = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::prefix(&below[..])) };
         let (_, found) = self.client.range(children)?;
         let children: BTreeSet<&[u8]> = found.kvs.iter().filter_map(|kv| child(&below, &kv.key)).collect();
@@ -68,14 +72,13 @@ impl Session {
             None => self.client.call(&Request::Put(put)).map(|_| ()),
             Some(precond) => self.only_if(&key, precond, Op::Put(put)),
         };
-        if let Err(error) = &result
-            && lease != 0
-            && error.outcome() != Outcome::Unknown
-        {
-            // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
-            let _ = self.client.revoke(lease);
-        }
-        result
+        result.map_err(|error| {
+            if lease != 0 && error.outcome() != Outcome::Unknown {
+                // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
+                let _ = self.client.revoke(lease);
+            }
+            error.during(format!("set {}", quote(&key)))
+        })
     }
 
     /// Deletes a key; with `precond`, only if that is its value.
@@ -85,11 +88,14 @@ impl Session {
     pub fn delete(&self, key: &[u8], precond: Option<&[u8]>) -> Result<()> {
         let key = self.key(key)?;
         let range = KeyRange::key(&key[..]);
-        match precond {
+        let result = match precond {
             Some(precond) => self.only_if(&key, precond, Op::Delete(DeleteRequest { range })),
-            None if self.client.delete(range)? > 0 => Ok(()),
-            None => Err(missing(&key).during(format!("delete {}", quote(&key)))),
-        }
+            None => match self.client.delete(range) {
+                Ok(0) => Err(missing(&key)),
+                deleted => deleted.map(|_| ()),
+            },
+        };
+        result.map_err(|error| error.during(format!("delete {}", quote(&key))))
     }
 
     /// The name of the cluster's leader.
@@ -111,13 +117,11 @@ impl Session {
             return Ok(());
         }
         let there = matches!(&reply.replies[..], [OpReply::Range(found)] if !found.kvs.is_empty());
-        let error = if there {
-            let fault = "the key has another value than the given one";
-            Error::new(ErrorKind::CompareFailed, fault).outcome_is(Outcome::Refused)
-        } else {
-            missing(key)
-        };
-        Err(error.during(format!("change {}", quote(key))))
+        if !there {
+            return Err(missing(key));
+        }
+        let fault = "the key has another value than the given one";
+        Err(Error::new(ErrorKind::CompareFailed, fault).outcome_is(Outcome::Refused))
     }
 
     /// The key as it is stored.

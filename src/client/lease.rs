@@ -26,13 +26,17 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` when the server does not take such a TTL.
     pub fn grant(&self, ttl: i64) -> Result<Lease> {
+        self.grant_in(&self.context(), ttl)
+    }
+
+    pub(crate) fn grant_in(&self, context: &Context, ttl: i64) -> Result<Lease> {
         let id = sys::random_id();
         let started = sys::boot_time();
-        match self.call(&Request::LeaseGrant { id, ttl }) {
+        match self.call_in(context, &Request::LeaseGrant { id, ttl }, Repeat::Harmless) {
             Ok(reply) => Ok(Lease { id, ttl: lease_ttl(&reply.body), started }),
             // An attempt before this one got through and its answer was lost: the lease is ours.
             Err(error) if error.fault().contains("lease already exists") => {
-                match self.keep_alive_in(&self.context(), id)? {
+                match self.keep_alive_in(context, id)? {
                     Some(lease) => Ok(lease),
                     None => Err(error),
                 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::retry::{self, Next};
 use super::{Client, LOOK_AROUND};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Repeat, WatchBatch, WatchRequest};
+use crate::model::{Repeat, WatchBatch, WatchRequest, quote};
 use crate::sys;
 use crate::transport::{Context, WatchSink, WatchStream};
 use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox};
@@ -45,6 +45,11 @@ impl Watcher {
     /// confirm yet fails within the client's request timeout; one that was confirmed goes on through any
     /// outage. `Compacted`, `PermissionDenied` and the like end it.
     pub fn next(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {
+        let next = self.next_batch(deadline, cancel);
+        next.map_err(|error| error.during(format!("watch {}", quote(&self.request.range.start))))
+    }
+
+    fn next_batch(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {
         loop {
             if self.stream.is_none() {
                 self.open(deadline, cancel)?;

@@ -28,8 +28,9 @@ pub struct Place {
     pub lease: Lease,
 }
 
-/// Waits until the lock `name` is held, for as long as `deadline` and `cancel` allow. `value` is
-/// information for people who look at the queue. On any error the place is given up.
+/// Waits until the lock `name` is held, for as long as `deadline` and `cancel` allow; a deadline that has
+/// passed already means to try once. `value` is information for people who look at the queue. On any error
+/// the place is given up.
 ///
 /// # Errors
 /// `Timeout`, `Closed`; `Lost` when the place vanished while waiting (its lease was revoked, or somebody
@@ -42,20 +43,27 @@ pub fn acquire(
     deadline: Deadline,
     cancel: &Cancel,
 ) -> Result<Place> {
-    let lease = client.grant(ttl)?;
     let during = |error: Error| error.during(format!("lock {}", quote(name)));
-    let mut place = enqueue(client, name, lease, value).map_err(|error| {
+    let limits =
+        Limits { deadline, calls_end: if deadline.passed() { Deadline::NEVER } else { deadline }, cancel };
+    let lease = client.grant_in(&limits.context(client), ttl).map_err(during)?;
+    let mut place = enqueue(client, &limits.context(client), name, lease, value).map_err(|error| {
         // Revoking takes the place with it, if there is one; without an answer, the lease ends by itself.
         let _ = client.revoke_in(&client.parting_context(), lease.id);
         during(error)
     })?;
-    match Waiter::new(client, &mut place, deadline, cancel).wait() {
+    match Waiter::new(client, &mut place, limits).wait() {
         Ok(()) => Ok(place),
         Err(error) => {
             let _ = leave(client, &place);
             Err(during(error))
         }
     }
+}
+
+/// Host and process, for the value of a place.
+pub fn who() -> String {
+    sys::who()
 }
 
 /// Gives a place up and ends its lease. Tells whether it was there.
@@ -71,7 +79,7 @@ fn leave(client: &Client, place: &Place) -> Result<bool> {
 }
 
 /// Takes a place at the end of the queue; sent twice, it finds the place of the first time.
-fn enqueue(client: &Client, name: &[u8], lease: Lease, value: &[u8]) -> Result<Place> {
+fn enqueue(client: &Client, context: &Context, name: &[u8], lease: Lease, value: &[u8]) -> Result<Place> {
     let key = [name, format!("/{:x}", lease.id).as_bytes()].concat();
     let put = PutRequest { key: key.clone(), value: value.into(), lease: lease.id };
     let request = Request::Txn(TxnRequest {
@@ -79,7 +87,7 @@ fn enqueue(client: &Client, name: &[u8], lease: Lease, value: &[u8]) -> Result<P
         then: vec![Op::Put(put)],
         otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key.clone())))],
     });
-    let (revision, reply) = client.txn_in(&client.context(), &request, Repeat::Harmless)?;
+    let (revision, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
     let token = match reply.replies.first() {
         Some(OpReply::Range(found)) => found.kvs.first().map(|kv| kv.create_revision),
         _ => Some(revision),
@@ -139,20 +147,35 @@ enum Wake {
     Predecessor(Result<WatchBatch>),
 }
 
+/// How long a wait may last.
+struct Limits<'a> {
+    /// Waiting for others.
+    deadline: Deadline,
+    /// Waiting for an answer.
+    calls_end: Deadline,
+    cancel: &'a Cancel,
+}
+
+impl Limits<'_> {
+    fn context(&self, client: &Client) -> Context {
+        let deadline = client.context().deadline.earlier(self.calls_end);
+        Context { deadline, cancel: self.cancel.clone() }
+    }
+}
+
 /// One wait for one place to come first.
 struct Waiter<'a> {
     client: &'a Client,
     place: &'a mut Place,
-    deadline: Deadline,
-    cancel: &'a Cancel,
+    limits: Limits<'a>,
     next_keep_alive: Deadline,
     failures: u32,
 }
 
 impl<'a> Waiter<'a> {
-    fn new(client: &'a Client, place: &'a mut Place, deadline: Deadline, cancel: &'a Cancel) -> Self {
+    fn new(client: &'a Client, place: &'a mut Place, limits: Limits<'a>) -> Self {
         let next_keep_alive = Deadline::after(Duration::from_secs(place.lease.ttl.unsigned_abs()) / 3);
-        Waiter { client, place, deadline, cancel, next_keep_alive, failures: 0 }
+        Waiter { client, place, limits, next_keep_alive, failures: 0 }
     }
 
     fn wait(&mut self) -> Result<()> {
@@ -174,8 +197,8 @@ impl<'a> Waiter<'a> {
 
     /// A short round trip, so that another endpoint can be asked before the lease ends.
     fn context(&self) -> Context {
-        let context = self.client.context();
-        Context { deadline: context.deadline.or_after(self.part_of_ttl(3)), cancel: self.cancel.clone() }
+        let context = self.limits.context(self.client);
+        Context { deadline: context.deadline.or_after(self.part_of_ttl(3)), ..context }
     }
 
     fn part_of_ttl(&self, part: u32) -> Duration {
@@ -185,7 +208,7 @@ impl<'a> Waiter<'a> {
     /// Repeats what failed for lack of a server until it works, or waiting is over.
     fn insist<T>(&mut self, step: impl Fn(&Self) -> Result<T>) -> Result<T> {
         loop {
-            if self.cancel.is_triggered() {
+            if self.limits.cancel.is_triggered() {
                 return Err(Error::closed());
             }
             match step(self) {
@@ -196,12 +219,12 @@ impl<'a> Waiter<'a> {
                 Err(error) if retry::after(&error, Repeat::Harmless) == retry::Next::GiveUp => {
                     return Err(error);
                 }
-                Err(error) if self.deadline.passed() => return Err(error),
+                Err(error) if self.limits.deadline.passed() => return Err(error),
                 Err(_) => {
                     let pause = retry::backoff(self.failures, sys::random_id() as u64);
                     self.failures += 1;
-                    let pause = self.deadline.or_after(pause).remaining().unwrap_or(pause);
-                    wait::sleep(pause, self.cancel);
+                    let pause = self.limits.deadline.or_after(pause).remaining().unwrap_or(pause);
+                    wait::sleep(pause, self.limits.cancel);
                 }
             }
         }
@@ -245,8 +268,8 @@ impl<'a> Waiter<'a> {
             _ => Vec::new(),
         });
         let others = found.next().unwrap_or_default();
-        let own = found.next().unwrap_or_default().into_iter();
-        let own = own.filter(|kv| kv.create_revision == self.place.token).last();
+        let mut own = found.next().unwrap_or_default().into_iter();
+        let own = own.find(|kv| kv.create_revision == self.place.token);
         Ok(Queue { revision, others, own })
     }
 
@@ -273,10 +296,10 @@ impl<'a> Waiter<'a> {
         let mut watches = Watches::default();
         let mut next_look = Deadline::after(self.part_of_ttl(2));
         loop {
-            if self.cancel.is_triggered() {
+            if self.limits.cancel.is_triggered() {
                 return Err(Error::closed());
             }
-            if self.deadline.passed() {
+            if self.limits.deadline.passed() {
                 let fault = format!("others held it all the time; {} is before us", quote(&predecessor.key));
                 return Err(Error::new(ErrorKind::Timeout, fault).advise("wait longer, or try again later"));
             }
@@ -292,8 +315,8 @@ impl<'a> Waiter<'a> {
                 next_look = Deadline::after(self.part_of_ttl(2));
             }
             watches.open(self, predecessor, revision, &wakes);
-            let until = self.deadline.earlier(self.next_keep_alive).earlier(next_look);
-            match wakes.recv(until, self.cancel) {
+            let until = self.limits.deadline.earlier(self.next_keep_alive).earlier(next_look);
+            match wakes.recv(until, self.limits.cancel) {
                 Ok(Wake::Predecessor(Ok(batch))) if deletes(&batch, &predecessor.key) => return Ok(()),
                 Ok(Wake::Own(Ok(batch))) if deletes(&batch, &self.place.key) => return Err(self.lost()),
                 Ok(Wake::Own(Err(_)) | Wake::Predecessor(Err(_))) => {

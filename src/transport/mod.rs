@@ -12,8 +12,7 @@ use crate::wait::{Cancel, Deadline};
 pub struct Context {
     /// When the caller stops waiting.
     pub deadline: Deadline,
-    /// Ends the call from another thread. A transport need not notice it in the middle of a round trip
-    /// that the deadline bounds; waits without a deadline must.
+    /// Ends the call from another thread. A transport may go on connecting, which has a bound of its own.
     pub cancel: Cancel,
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
@@ -11,7 +11,9 @@ use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, TcpConnector, Transport,
 };
 
+use super::interrupt::{Cuttable, Handle};
 use crate::error::{Error, ErrorKind};
+use crate::wait::lock;
 
 /// Where an endpoint is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,16 +88,41 @@ impl Connect {
 }
 
 impl Connector<()> for Connect {
-    type Out = Box<dyn Transport>;
+    type Out = Cuttable;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        let failed = |error| ureq::Error::Other(Box::new(ConnectFailed(error)));
-        let Some(path) = &self.unix else {
-            let tcp = Connector::<()>::connect(&self.tcp, details, None).map_err(failed)?;
-            return Ok(tcp.map(|transport| Box::new(transport) as Self::Out));
+        let handle = Arc::new(Mutex::new(None));
+        let (seen, register) = (handle.clone(), details.register_shutdown.clone());
+        let details = ConnectionDetails {
+            register_shutdown: Arc::new(move |handle| {
+                *lock(&seen) = Some(handle.clone());
+                register(handle)
+            }),
+            uri: details.uri,
+            addrs: details.addrs.clone(),
+            config: details.config,
+            request_level: details.request_level,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: details.current_time.clone(),
+            run_connector: details.run_connector.clone(),
         };
-        let socket = UnixSocket::open(path, details).map_err(|io| failed(io.into()))?;
-        (details.register_shutdown)(Arc::downgrade(&socket.stream) as _).map_err(failed)?;
+        let opened =
+            self.open(&details).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed(error))))?;
+        let handle = Handle(lock(&handle).take());
+        Ok(opened.map(|inner| Cuttable { inner, handle }))
+    }
+}
+
+impl Connect {
+    fn open(&self, details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
+        let Some(path) = &self.unix else {
+            let tcp = Connector::<()>::connect(&self.tcp, details, None)?;
+            return Ok(tcp.map(|transport| Box::new(transport) as _));
+        };
+        let socket = UnixSocket::open(path, details)?;
+        (details.register_shutdown)(Arc::downgrade(&socket.stream) as _)?;
         Ok(Some(Box::new(socket)))
     }
 }

@@ -2,6 +2,7 @@
 
 mod codec;
 mod connect;
+mod interrupt;
 mod watch;
 
 use std::sync::Mutex;
@@ -13,6 +14,7 @@ use ureq::http::Response;
 
 pub use self::connect::Place;
 use self::connect::{Connect, ConnectFailed, Resolve};
+use self::interrupt::Interruptible;
 use super::{Context, Transport, WatchSink, WatchStream};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Body, Reply, Request, WatchRequest};
@@ -44,27 +46,23 @@ impl Json {
 
     /// Sends a request and reads the whole answer.
     fn exchange(&self, path: &str, body: Option<Vec<u8>>, context: &Context) -> Result<(u16, Vec<u8>)> {
-        let mut response = self.send(&self.agent, path, body, context)?;
+        let _interruptible = Interruptible::by(&context.cancel);
+        let mut response = self.send(path, body, context)?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec();
         Ok((status, body.map_err(|error| self.fault(error, context))?))
     }
 
-    fn send(
-        &self,
-        agent: &Agent,
-        path: &str,
-        body: Option<Vec<u8>>,
-        context: &Context,
-    ) -> Result<Response<ureq::Body>> {
+    fn send(&self, path: &str, body: Option<Vec<u8>>, context: &Context) -> Result<Response<ureq::Body>> {
         let url = format!("{}{path}", self.base);
         let left = context.deadline.remaining();
         if left == Some(Duration::ZERO) {
             return Err(Error::new(ErrorKind::Timeout, "no time left to send it").at(&self.name));
         }
         let sent = match body {
-            None => agent.get(url).config().timeout_global(left).build().call(),
-            Some(body) => agent
+            None => self.agent.get(url).config().timeout_global(left).build().call(),
+            Some(body) => self
+                .agent
                 .post(url)
                 .header("content-type", "application/json")
                 .config()

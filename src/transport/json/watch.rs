@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use ureq::Agent;
 
 use super::codec::{self, WatchLine};
+use super::interrupt::Interruptible;
 use super::{Json, WatchSink, WatchStream, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::WatchRequest;
@@ -18,10 +19,11 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     let api = json.api(context)?;
     let agent = new_agent(&json.place, json.connect_timeout);
     let body = codec::encode_watch(request).to_string().into_bytes();
-    let mut response = json.send_stream(&agent, &format!("{api}/watch"), body, context)?;
+    let path = format!("{api}/watch");
+    let response = json.send_stream(&agent, &path, body.clone(), context)?;
     if response.status() != 200 {
-        let status = response.status().as_u16();
-        let answer = response.body_mut().read_to_vec().map_err(|error| json.fault(error, context))?;
+        // A stream is read without a deadline. A refusal has an end: it is asked for again as one.
+        let (status, answer) = json.exchange(&path, Some(body), context)?;
         return Err(json.parse(status, &answer).err().unwrap_or_else(|| super::bad_reply(status)));
     }
     let lines = BufReader::new(response.into_body().into_reader());
@@ -52,6 +54,7 @@ impl Json {
         context: &Context,
     ) -> Result<ureq::http::Response<ureq::Body>> {
         let left = context.deadline.remaining();
+        let _interruptible = Interruptible::by(&context.cancel);
         let request = agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
         let sent = request.config().timeout_send_request(left).timeout_recv_response(left).build().send(body);
         sent.map_err(|error| self.fault(error, context))
