@@ -297,6 +297,19 @@ fn a_stopped_etcd_is_left_for_one_that_answers() {
 }
 
 #[test]
+fn a_write_is_not_held_up_by_an_etcd_that_was_never_heard_of() {
+    let (Some(silent), Some(etcd)) = (Etcd::start(VERSIONS[1]), Etcd::start(VERSIONS[1])) else { return };
+    silent.stop();
+    let session = Session::open(&format!("{}, {}", silent.servers(), etcd.servers()));
+    let start = Instant::now();
+    assert_eq!(session.set(c"k", c"v").0, ETCD_OK, "nothing was sent to the first one");
+    assert!(start.elapsed() < TIMEOUT, "{:?}", start.elapsed());
+    assert_eq!(etcd.ask(&["get", "--print-value-only", "k"]), "v");
+    silent.go_on();
+    assert_eq!(silent.ask(&["get", "k"]), "");
+}
+
+#[test]
 fn dead_servers_before_a_living_etcd_cost_no_write() {
     let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
     let dead = free_port();

@@ -66,13 +66,18 @@ impl Client {
 
     /// The context of an ordinary call: the option's timeout, ended by closing the client.
     pub fn context(&self) -> Context {
-        let deadline = Deadline::after(self.0.options.request_timeout);
-        Context { deadline, cancel: self.0.closed.clone() }
+        self.context_for(Deadline::NEVER, self.closed())
     }
 
     /// The context of a call that puts things in order: as long as an ordinary one, also on a closed client.
     pub fn parting_context(&self) -> Context {
-        Context { cancel: Cancel::new(), ..self.context() }
+        self.context_for(Deadline::NEVER, &Cancel::new())
+    }
+
+    /// The option's timeout or `deadline`, whichever comes first, and a token of the caller's.
+    pub fn context_for(&self, deadline: Deadline, cancel: &Cancel) -> Context {
+        let deadline = deadline.or_after(self.0.options.request_timeout);
+        Context { deadline, send_by: deadline, cancel: cancel.clone() }
     }
 
     /// Runs a request, within the option's timeout.
@@ -131,7 +136,7 @@ impl Client {
                 return Err(Error::closed());
             }
             let (position, endpoint) = endpoints.at(first, number);
-            let limited = Context { deadline: self.share(context, repeat, number), ..context.clone() };
+            let limited = self.share(context, repeat, number);
             let error = match attempt(endpoint, &limited) {
                 Ok(value) => {
                     endpoints.prefer(position);
@@ -161,21 +166,22 @@ impl Client {
         Err(faults.into_error())
     }
 
-    /// How long one attempt may take. What may be repeated leaves time for the endpoints not yet tried;
-    /// what may not gets all of it.
-    fn share(&self, context: &Context, repeat: Repeat, number: usize) -> Deadline {
+    /// How long one attempt may take: so long that there is time for the endpoints not tried yet. What must
+    /// not be repeated gets all the time once it is sent.
+    fn share(&self, context: &Context, repeat: Repeat, number: usize) -> Context {
         let untried = self.0.endpoints.len().saturating_sub(number).max(1) as u32;
-        match context.deadline.remaining() {
-            Some(left) if repeat == Repeat::Harmless => context.deadline.or_after(left / untried),
-            _ => context.deadline,
-        }
+        let left = context.deadline.remaining().unwrap_or(self.0.options.request_timeout);
+        let send_by = context.deadline.or_after(left / untried);
+        let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
+        Context { deadline, send_by, cancel: context.cancel.clone() }
     }
 
-    /// Whether an endpoint (by position) answers a small read.
+    /// Whether an endpoint (by position) answers a small read, be it with a refusal.
     pub(crate) fn answers(&self, position: usize, key: &[u8]) -> bool {
         let (_, endpoint) = self.0.endpoints.at(position, 0);
         let read = RangeRequest { keys_only: true, limit: 1, ..RangeRequest::new(KeyRange::key(key)) };
-        endpoint.transport.call(&Request::Range(read), &self.context()).is_ok()
+        let answer = endpoint.transport.call(&Request::Range(read), &self.context());
+        answer.map_or_else(|error| retry::after(&error, Repeat::Harmless) != Next::Elsewhere, |_| true)
     }
 
     /// Lets the next call start at the endpoint behind this one.

@@ -95,9 +95,7 @@ impl Watcher {
 
     fn open(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
         for repetition in 0.. {
-            let per_attempt = deadline.or_after(self.client.options().request_timeout);
-            let context = Context { deadline: per_attempt, cancel: cancel.clone() };
-            match self.open_once(&context) {
+            match self.open_once(&self.client.context_for(deadline, cancel)) {
                 Ok(()) => break,
                 Err(error) if !self.established || retry::after(&error, Repeat::Harmless) == Next::GiveUp => {
                     return Err(error);

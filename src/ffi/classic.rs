@@ -99,9 +99,10 @@ pub unsafe extern "C" fn etcd_open_str(server_names: *const c_char) -> etcd_sess
     guard(body, |_| ptr::null_mut())
 }
 
-/// Closes a session and frees it. Calls that other threads have in progress on it come to an end: waits
-/// (etcd_watch(), etcd_lock()) at once with ECANCELED, others when they are answered or time out. A waiting
-/// etcd_lock() leaves its queue. Locks and keys with a TTL stay until that is over.
+/// Closes a session and frees it. Calls that other threads have in progress on it end at once with ECANCELED
+/// (one that is just connecting may take ETCD_API_CONNECT_TIMEOUT_MS); whether a change that they had sent was
+/// made is then unknown. A waiting etcd_lock() leaves its queue. Locks and keys with a TTL stay until that is
+/// over.
 ///
 /// session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
 ///   fail with EBADF, so a loop in another thread may be ended in this way.

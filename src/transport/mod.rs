@@ -12,6 +12,8 @@ use crate::wait::{Cancel, Deadline};
 pub struct Context {
     /// When the caller stops waiting.
     pub deadline: Deadline,
+    /// When it must have been sent: later, another endpoint is asked instead.
+    pub send_by: Deadline,
     /// Ends the call from another thread. A transport may go on connecting, which has a bound of its own.
     pub cancel: Cancel,
 }

@@ -59,6 +59,8 @@ impl Json {
         if left == Some(Duration::ZERO) {
             return Err(Error::new(ErrorKind::Timeout, "no time left to send it").at(&self.name));
         }
+        let connect =
+            context.send_by.remaining().map_or(self.connect_timeout, |l| l.min(self.connect_timeout));
         let sent = match body {
             None => self.agent.get(url).config().timeout_global(left).build().call(),
             Some(body) => self
@@ -67,6 +69,7 @@ impl Json {
                 .header("content-type", "application/json")
                 .config()
                 .timeout_global(left)
+                .timeout_connect(Some(connect))
                 .build()
                 .send(body),
         };
@@ -104,8 +107,9 @@ impl Json {
             return Ok(api);
         }
         // Nothing of the caller's request is sent yet, whatever becomes of this one.
-        let (status, body) =
-            self.exchange("/version", None, context).map_err(|e| e.outcome_is(Outcome::NotSent))?;
+        let context = &Context { deadline: context.send_by, ..context.clone() };
+        let answer = self.exchange("/version", None, context);
+        let (status, body) = answer.map_err(|error| error.outcome_is(Outcome::NotSent))?;
         let version: Option<Value> = serde_json::from_slice(&body).ok();
         let api = version.as_ref().and_then(|v| v["etcdserver"].as_str()).and_then(codec::api_of);
         let api = api.ok_or_else(|| {

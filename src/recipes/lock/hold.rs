@@ -1,0 +1,215 @@
+//! Holding a lock: renewed by a thread of the library, and told when it is lost.
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{Place, deletes, leave, watch_key};
+use crate::client::{Client, Lease};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::*;
+use crate::sys;
+use crate::transport::Context;
+use crate::wait::{Cancel, Deadline, Interrupted, Mailbox, lock};
+
+/// A held lock that is kept alive by a thread of the library and tells when it is lost.
+pub struct Hold {
+    client: Client,
+    shared: Arc<HoldState>,
+    stop: Cancel,
+    keeper: Option<JoinHandle<()>>,
+}
+
+struct HoldState {
+    place: Place,
+    /// The boot time until which it is held for sure.
+    until: Mutex<Duration>,
+    lost: Mutex<Option<Error>>,
+}
+
+impl Hold {
+    /// Keeps a place alive that has just come first. `on_lost` is called once, on the library's thread, if
+    /// the hold is lost before it is released.
+    ///
+    /// # Errors
+    /// `NoResource` when there is no thread for it.
+    pub fn keep(
+        client: &Client,
+        place: Place,
+        on_lost: impl FnOnce(&Error) + Send + 'static,
+    ) -> Result<Self> {
+        let until = Mutex::new(sure_until(&place.lease));
+        let shared = Arc::new(HoldState { place, until, lost: Mutex::new(None) });
+        let stop = Cancel::new();
+        let (keeper_client, state, stopped) = (client.clone(), shared.clone(), stop.clone());
+        let keeper = sys::spawn("etcd-hold", move || {
+            if let Some(error) = state.keep(&keeper_client, &stopped) {
+                *lock(&state.lost) = Some(error.clone());
+                on_lost(&error);
+            }
+        });
+        let keeper = keeper.map_err(|error| {
+            Error::new(ErrorKind::NoResource, format!("no thread to keep a lock: {error}"))
+        })?;
+        Ok(Hold { client: client.clone(), shared, stop, keeper: Some(keeper) })
+    }
+
+    /// The place it holds.
+    pub fn place(&self) -> &Place {
+        &self.shared.place
+    }
+
+    /// Whether it is held for sure, by this machine's own clock; asks nobody. Once `false`, for good.
+    pub fn is_held(&self) -> bool {
+        self.shared.remaining().is_some() && lock(&self.shared.lost).is_none()
+    }
+
+    /// Releases the lock. Tells whether it was still held.
+    ///
+    /// # Errors
+    /// When no server confirms it; the lock then ends with its lease.
+    pub fn release(mut self) -> Result<bool> {
+        self.stop_keeper();
+        leave(&self.client, &self.shared.place)
+    }
+
+    fn stop_keeper(&mut self) {
+        self.stop.trigger();
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Drop for Hold {
+    /// Stops renewing. The lock ends with its lease; [`Hold::release`] ends it at once.
+    fn drop(&mut self) {
+        self.stop_keeper();
+    }
+}
+
+/// A holder stops trusting its lease this long before the server can give the lock to the next one.
+fn sure_until(lease: &Lease) -> Duration {
+    let ttl = Duration::from_secs(lease.ttl.unsigned_abs());
+    let margin = (ttl / 10).max(Duration::from_millis(500));
+    lease.started + ttl.saturating_sub(margin)
+}
+
+impl HoldState {
+    /// What is left of the time it is held for sure.
+    fn remaining(&self) -> Option<Duration> {
+        lock(&self.until).checked_sub(sys::boot_time()).filter(|left| !left.is_zero())
+    }
+
+    /// Renews until stopped (`None`) or lost.
+    fn keep(&self, client: &Client, stop: &Cancel) -> Option<Error> {
+        let mut revision = self.place.token;
+        let third = self.third();
+        let wakes = Mailbox::default();
+        let mut watch = None;
+        let mut pause = third;
+        loop {
+            if watch.is_none() {
+                watch = watch_key(
+                    client,
+                    &self.context(client, stop),
+                    &self.place.key,
+                    revision,
+                    &wakes,
+                    |item| item,
+                );
+            }
+            let Some(left) = self.remaining() else { return Some(self.expired()) };
+            match wakes.recv(Deadline::after(pause.min(left)), stop) {
+                Err(Interrupted::Canceled) => return None,
+                Ok(Ok(batch)) if deletes(&batch, &self.place.key) => return Some(self.removed()),
+                Ok(Ok(_)) => continue,
+                Ok(Err(_)) => watch = None,
+                Err(Interrupted::Timeout) => {}
+            }
+            pause = match self.renew(client, stop) {
+                Ok(seen) => {
+                    revision = seen;
+                    third
+                }
+                Err(error) if error.kind() == ErrorKind::Lost => return Some(error),
+                // No server: try again soon, until the time is over.
+                Err(_) => (third / 4).min(Duration::from_millis(500)),
+            };
+        }
+    }
+
+    /// A third of the TTL, so that there is time for another try, and never longer than the hold is sure.
+    fn context(&self, client: &Client, stop: &Cancel) -> Context {
+        let sure = Deadline::after(self.remaining().unwrap_or_default());
+        client.context_for(sure.or_after(self.third()), stop)
+    }
+
+    fn third(&self) -> Duration {
+        Duration::from_secs(self.place.lease.ttl.unsigned_abs()) / 3
+    }
+
+    /// Tells the revision at which the place was still there.
+    fn renew(&self, client: &Client, stop: &Cancel) -> Result<i64> {
+        if self.remaining().is_none() {
+            return Err(self.expired());
+        }
+        let context = self.context(client, stop);
+        let Some(lease) = client.keep_alive_in(&context, self.place.lease.id)? else {
+            return Err(self.place.lease.ended());
+        };
+        let own = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(&self.place.key[..])) };
+        let reply = client.call_in(&context, &Request::Range(own), Repeat::Harmless)?;
+        match reply.body {
+            Body::Range(found) if !found.kvs.iter().any(|kv| kv.create_revision == self.place.token) => {
+                Err(self.removed())
+            }
+            _ => {
+                let mut until = lock(&self.until);
+                // A lost hold never comes back to life, also when the answer is good news that came too late.
+                if *until <= sys::boot_time() {
+                    return Err(self.expired());
+                }
+                *until = sure_until(&lease);
+                Ok(reply.revision)
+            }
+        }
+    }
+
+    fn expired(&self) -> Error {
+        Error::new(ErrorKind::Lost, "no server confirmed the lock before its TTL was over")
+    }
+
+    fn removed(&self) -> Error {
+        Error::new(ErrorKind::Lost, "somebody removed the lock's key")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    #[test]
+    fn a_hold_whose_time_was_over_once_is_not_revived_by_a_late_renewal() {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://").unwrap();
+        let client = Client::open(options).unwrap();
+        let place = super::super::acquire(&client, b"l", 60, b"", Deadline::NEVER, client.closed()).unwrap();
+        let over = Mutex::new(sys::boot_time());
+        let state = HoldState { place, until: over, lost: Mutex::new(None) };
+        // The server still has the lease and would renew it: this process slept, and others may know.
+        let error = state.renew(&client, &Cancel::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lost);
+        assert!(state.remaining().is_none());
+    }
+
+    #[test]
+    fn trust_ends_before_the_lease_and_counts_from_the_sending() {
+        let started = Duration::from_secs(1000);
+        let until = |ttl| sure_until(&Lease { id: 1, ttl, started }) - started;
+        assert_eq!(until(2), Duration::from_millis(1500));
+        assert_eq!(until(10), Duration::from_secs(9));
+        assert_eq!(until(100), Duration::from_secs(90));
+    }
+}

@@ -1,0 +1,162 @@
+//! Fair locks in etcd's own queue layout, so that they queue together with `etcdctl lock`, Go programs and others.
+//!
+//! A place in the queue of NAME is the key `NAME/` + the lease it was made with, in hex. The place with the
+//! smallest creation revision holds the lock; that revision is its fencing token. Everybody else waits for
+//! its predecessor alone, so that one release wakes one waiter.
+
+mod hold;
+mod queue;
+
+pub use self::hold::Hold;
+use self::queue::{Limits, Waiter};
+use crate::client::{Client, Lease};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::*;
+use crate::sys;
+use crate::transport::{Context, WatchSink, WatchStream};
+use crate::wait::{Cancel, Deadline, Mailbox};
+
+/// A place in a lock's queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The lock's name.
+    pub name: Vec<u8>,
+    /// The key that is the place.
+    pub key: Vec<u8>,
+    /// The fencing token: the key's creation revision. It grows with every new holder.
+    pub token: i64,
+    /// The lease that keeps it.
+    pub lease: Lease,
+}
+
+/// Waits until the lock `name` is held, for as long as `deadline` and `cancel` allow; a deadline that has
+/// passed already means to try once. `value` is information for people who look at the queue. On any error
+/// the place is given up.
+///
+/// # Errors
+/// `Timeout`, `Closed`; `Lost` when the place vanished while waiting (its lease was revoked, or somebody
+/// took it out of the queue); what the servers say when it can't be queued at all.
+pub fn acquire(
+    client: &Client,
+    name: &[u8],
+    ttl: i64,
+    value: &[u8],
+    deadline: Deadline,
+    cancel: &Cancel,
+) -> Result<Place> {
+    let during = |error: Error| error.during(format!("lock {}", quote(name)));
+    let limits = Limits::new(deadline, cancel);
+    let lease = client.grant_in(&limits.context(client), ttl).map_err(during)?;
+    let mut place = enqueue(client, &limits.context(client), name, lease, value).map_err(|error| {
+        // Revoking takes the place with it, if there is one; without an answer, the lease ends by itself.
+        let _ = client.revoke_in(&client.parting_context(), lease.id);
+        during(error)
+    })?;
+    match Waiter::new(client, &mut place, limits).wait() {
+        Ok(()) => Ok(place),
+        Err(error) => {
+            let _ = leave(client, &place);
+            Err(during(error))
+        }
+    }
+}
+
+/// Host and process, for the value of a place.
+pub fn who() -> String {
+    sys::who()
+}
+
+/// Gives a place up and ends its lease. Tells whether it was there.
+fn leave(client: &Client, place: &Place) -> Result<bool> {
+    let context = client.parting_context();
+    let released = release(client, &context, &place.key, place.token);
+    let revoked = client.revoke_in(&context, place.lease.id);
+    match released {
+        // Revoking is as good: the key goes with its lease.
+        Err(error) => revoked.map(|()| true).map_err(|_| error),
+        released => released,
+    }
+}
+
+/// Takes a place at the end of the queue; sent twice, it finds the place of the first time.
+fn enqueue(client: &Client, context: &Context, name: &[u8], lease: Lease, value: &[u8]) -> Result<Place> {
+    let key = [name, format!("/{:x}", lease.id).as_bytes()].concat();
+    let put = PutRequest { key: key.clone(), value: value.into(), lease: lease.id };
+    let request = Request::Txn(TxnRequest {
+        compares: vec![Compare::create_revision(key.clone(), 0)],
+        then: vec![Op::Put(put)],
+        otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key.clone())))],
+    });
+    let (revision, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
+    let token = match reply.replies.first() {
+        Some(OpReply::Range(found)) => found.kvs.first().map(|kv| kv.create_revision),
+        _ => Some(revision),
+    };
+    let token = token.ok_or_else(|| Error::new(ErrorKind::Lost, "the place in the queue vanished"))?;
+    Ok(Place { name: name.into(), key, token, lease })
+}
+
+/// Whether a key below `NAME/` is a place in the queue: its last part is a lease's id as etcd writes it, and
+/// it has a lease. Anything else there (data, a lock named `NAME/x`, a stray key) is not, and blocks nobody.
+fn is_place(prefix: &[u8], kv: &KeyValue) -> bool {
+    let id = kv.key.get(prefix.len()..).unwrap_or_default();
+    let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    kv.lease != 0 && (1..=16).contains(&id.len()) && id.iter().all(hex)
+}
+
+/// The place with this token, whoever took it.
+///
+/// # Errors
+/// As [`Client::call`].
+pub fn find(client: &Client, name: &[u8], token: i64) -> Result<Option<KeyValue>> {
+    let prefix = [name, b"/"].concat();
+    let made_then = RangeRequest {
+        min_create_revision: token,
+        max_create_revision: token,
+        ..RangeRequest::new(KeyRange::prefix(prefix.clone()))
+    };
+    let (_, found) = client.range(made_then)?;
+    Ok(found.kvs.into_iter().find(|kv| is_place(&prefix, kv)))
+}
+
+/// Gives up the place `key`, if it still is the one with this token: a later one of that name stays.
+/// Tells whether it was there.
+///
+/// # Errors
+/// As [`Client::call`].
+pub fn release(client: &Client, context: &Context, key: &[u8], token: i64) -> Result<bool> {
+    let request = Request::Txn(TxnRequest {
+        compares: vec![Compare::create_revision(key, token)],
+        then: vec![Op::Delete(DeleteRequest { range: KeyRange::key(key) })],
+        otherwise: vec![],
+    });
+    Ok(client.txn_in(context, &request, Repeat::Harmless)?.1.succeeded)
+}
+
+/// Watches one key from behind a revision; what it sees goes to `wakes`, made an item by `wake`. `None` when
+/// no server could open it now.
+fn watch_key<T: Send + 'static>(
+    client: &Client,
+    context: &Context,
+    key: &[u8],
+    revision: i64,
+    wakes: &Mailbox<T>,
+    wake: fn(Result<WatchBatch>) -> T,
+) -> Option<WatchStream> {
+    let request = WatchRequest { range: KeyRange::key(key), start_revision: revision + 1 };
+    let sink = || -> WatchSink {
+        let wakes = wakes.clone();
+        Box::new(move |item| {
+            wakes.push(wake(item));
+            true
+        })
+    };
+    client.open_watch(context, &request, sink).ok().map(|(stream, _)| stream)
+}
+
+fn deletes(batch: &WatchBatch, key: &[u8]) -> bool {
+    batch.events.iter().any(|event| event.kind == EventKind::Delete && event.kv.key == key)
+}
+
+#[cfg(test)]
+mod tests;
