@@ -8,7 +8,9 @@ fn main() {
     println!("cargo:rerun-if-changed=src/ffi");
     println!("cargo:rerun-if-changed=cbindgen.toml");
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is readable");
-    let header = cbindgen::Builder::new().with_config(config).with_src(root.join("src/ffi/classic.rs"));
+    let sources = ["types.rs", "classic.rs"].map(|name| root.join("src/ffi").join(name));
+    let header = sources.iter().fold(cbindgen::Builder::new(), |builder, source| builder.with_src(source));
+    let header = header.with_config(config);
     header.generate().expect("src/ffi can be a header").write_to_file(out.join("etcd-api.h"));
 
     // The soname is the ABI's number: it moves only when a binary linked before would break.

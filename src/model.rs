@@ -1,6 +1,8 @@
 //! The nouns of etcd: keys, ranges, transactions, leases, events; requests and their replies.
 //! Every transport translates these and nothing else.
 
+use crate::error::Result;
+
 /// A key with its value and its history, as etcd keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyValue {
@@ -412,6 +414,10 @@ pub struct WatchBatch {
     /// The changes.
     pub events: Vec<Event>,
 }
+
+/// Takes a watch's batches in order, on any thread, until it answers `false` (enough) or gets an error,
+/// which is the last item. It never blocks and never calls back into whoever calls it.
+pub type WatchSink = Box<dyn FnMut(Result<WatchBatch>) -> bool + Send>;
 
 #[cfg(test)]
 mod tests {

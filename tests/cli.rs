@@ -1,10 +1,9 @@
 //! The command-line tool on real servers: what it prints, how it exits, and `lock NAME -- COMMAND`.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::{Etcd, TempDir, VERSIONS, built, eventually, free_port};
+use crate::support::{Etcd, Running, TempDir, VERSIONS, built, eventually, free_port};
 
 struct Cli<'a> {
     servers: &'a str,
@@ -39,47 +38,12 @@ impl Cli<'_> {
     }
 
     fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(arguments);
-        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts"))
+        Running::start(&mut self.command(arguments))
     }
 }
 
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("text")
-}
-
-struct Running(Child);
-
-impl Running {
-    fn signal(&self, signal: i32) {
-        // SAFETY: our own child, not waited for yet.
-        assert_eq!(unsafe { libc::kill(self.0.id() as i32, signal) }, 0);
-    }
-
-    fn code(&mut self) -> i32 {
-        self.0.wait().expect("it ends").code().unwrap_or(-1)
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        BufReader::with_capacity(1, self.0.stdout.as_mut().expect("piped"))
-            .read_line(&mut line)
-            .expect("text");
-        line.trim_end().to_owned()
-    }
-
-    fn errors(&mut self) -> String {
-        let mut errors = String::new();
-        self.0.stderr.as_mut().expect("piped").read_to_string(&mut errors).expect("text");
-        errors
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The keys in the queue of lock `l`, in its order.
@@ -142,10 +106,10 @@ fn watch_on_etcd_prints_a_line_a_change() {
     etcd.ask(&["put", "wider", "not below w"]);
     etcd.ask(&["del", "w/a"]);
     let mut watch = Cli { servers: &servers }.start(&["watch", "-i", "1", "w"]);
-    assert_eq!((watch.line(), watch.line()), ("put 2 w/a one\\ntwo".into(), "delete 4 w/a".into()));
+    assert_eq!(watch.lines(2), ["put 2 w/a one\\ntwo", "delete 4 w/a"]);
     etcd.ask(&["put", "w", "now"]);
     assert_eq!(watch.line(), "put 5 w now");
-    drop(watch.0.stdout.take());
+    watch.close_output();
     assert_eq!(watch.code(), 0, "nobody reads any more: that is no failure");
 }
 

@@ -1,11 +1,10 @@
 //! Processes that contend for one classic lock. What is judged is the history of a fenced key in etcd, read
 //! with etcd's own tool, not what the contenders believe.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Etcd, Language, VERSIONS, built, call, eventually, program, run};
+use crate::support::{Etcd, Language, Running, VERSIONS, built, call, eventually, program, run};
 
 const CONTENDERS: usize = 8;
 const HANDOFFS: usize = 1000;
@@ -21,52 +20,18 @@ fn contender(etcd: &Etcd, count: usize, mode: &str) -> Command {
     command
 }
 
-/// A child that is killed, by pid, whatever becomes of the test.
-struct Running(Child);
-
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        Running(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it starts"))
-    }
-
-    /// Its first line, once it has printed one.
-    fn first_line(&mut self) -> String {
-        let mut line = String::new();
-        let output = self.0.stdout.as_mut().expect("piped");
-        BufReader::new(output).read_line(&mut line).expect("text");
-        line.trim_end().to_owned()
-    }
-
-    fn wait(&mut self) -> i32 {
-        self.0.wait().expect("it ends").code().unwrap_or(-1)
-    }
-
-    fn kill(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
-}
-
 fn contend(etcd: &Etcd, mode: &str, count: usize) -> Vec<i32> {
     etcd.ask(&["put", RESOURCE, "0 free"]);
     let mut all: Vec<Running> =
         (0..CONTENDERS).map(|_| Running::start(&mut contender(etcd, count, mode))).collect();
-    all.iter_mut().map(Running::wait).collect()
+    all.iter_mut().map(Running::code).collect()
 }
 
 /// All values the resource ever had.
 fn history(etcd: &Etcd, changes: usize) -> Vec<String> {
     let mut watch = Running::start(&mut etcd.etcdctl(&["watch", "--rev=1", RESOURCE]));
-    let lines = BufReader::new(watch.0.stdout.take().expect("piped")).lines();
     // Three lines a change: PUT, the key, the value.
-    let values = lines.map(|line| line.expect("text")).skip(2).step_by(3);
-    values.take(changes).collect()
+    (0..changes).map(|_| watch.lines(3).remove(2)).collect()
 }
 
 /// Each token takes the resource and gives it back before the next one comes, and tokens only grow: the
@@ -113,7 +78,7 @@ fn a_killed_holder_is_followed_within_its_ttl_and_two_seconds_on_etcd() {
     for version in VERSIONS {
         let Some(etcd) = Etcd::start(version) else { return };
         let mut holder = Running::start(&mut contender(&etcd, 1, "hold"));
-        assert!(holder.first_line().starts_with("held "));
+        assert!(holder.line().starts_with("held "));
         let mut next = Running::start(&mut contender(&etcd, 1, "hold"));
         eventually(Duration::from_secs(5), "the second contender queues", || {
             let queue = etcd.ask(&["get", "--prefix", "--keys-only", LOCK]);
@@ -121,7 +86,7 @@ fn a_killed_holder_is_followed_within_its_ttl_and_two_seconds_on_etcd() {
         });
         let start = Instant::now();
         holder.kill();
-        assert!(next.first_line().starts_with("held "));
+        assert!(next.line().starts_with("held "));
         let ttl = Duration::from_secs(5);
         println!("etcd {version}: the next one held {:?} after the kill", start.elapsed());
         assert!(start.elapsed() < ttl + Duration::from_secs(2), "{:?}", start.elapsed());
@@ -146,10 +111,10 @@ fn a_killed_waiter_on_etcd_is_passed_over() {
     // Behind the dead one: it must neither be let in beside the holder nor wait for ever.
     let mut third = Running::start(&mut contender(&etcd, 1, "hold"));
     std::thread::sleep(Duration::from_secs(7));
-    assert!(third.0.try_wait().expect("waitable").is_none());
+    assert!(third.is_running());
     assert_eq!(etcd.ask(&["get", "--prefix", "--keys-only", LOCK]).matches(LOCK).count(), 2);
     run(&mut lock(&["unlock", "-i", index.trim(), LOCK]));
-    assert!(third.first_line().starts_with("held "));
+    assert!(third.line().starts_with("held "));
 }
 
 #[test]
@@ -176,14 +141,13 @@ fn etcdctl_lock_and_the_classic_lock_stand_in_one_queue_on_etcd() {
         let mut third = Running::start(&mut ours(&["lock", "-t", "30", LOCK]));
         queued(3);
         std::thread::sleep(Duration::from_millis(300));
-        assert!(third.0.try_wait().expect("waitable").is_none(), "two are before it");
+        assert!(third.is_running(), "two are before it");
         run(&mut ours(&["unlock", "-i", index.trim(), LOCK]));
-        assert!(theirs.first_line().starts_with(&format!("{LOCK}/")), "etcdctl prints its key when it holds");
-        assert!(third.0.try_wait().expect("waitable").is_none(), "etcdctl holds");
-        // SAFETY: our own child, not waited for yet. etcdctl releases its lock on SIGINT.
-        unsafe { libc::kill(theirs.0.id() as i32, libc::SIGINT) };
-        let token: i64 = third.first_line().parse().expect("an index");
+        assert!(theirs.line().starts_with(&format!("{LOCK}/")), "etcdctl prints its key when it holds");
+        assert!(third.is_running(), "etcdctl holds");
+        theirs.signal(libc::SIGINT); // it releases its lock
+        let token: i64 = third.line().parse().expect("an index");
         assert!(token > index.trim().parse().expect("an index"));
-        assert_eq!(third.wait(), 0);
+        assert_eq!(third.code(), 0);
     }
 }

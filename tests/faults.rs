@@ -8,6 +8,7 @@ use std::ptr::{null, null_mut};
 use std::time::{Duration, Instant};
 
 use etcd::ffi::classic::*;
+use etcd::ffi::types::{etcd_result, etcd_session};
 
 use crate::support::{Etcd, Proxy, VERSIONS, eventually, free_port};
 use etcd_result::{ETCD_OK, ETCD_PROTOCOL_ERROR, ETCD_WTF};

@@ -1,12 +1,12 @@
 //! The C programs: what the eleven functions do, bad input, a program of 2013, the old test program, the leader.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Etcd, Language, TempDir, VERSIONS, built, call, call_under_valgrind, eventually, program, root, run,
+    Etcd, Language, Running, TempDir, VERSIONS, built, call, call_under_valgrind, eventually, program, root,
+    run,
 };
 
 /// Plain and under valgrind, as C; plain as C++.
@@ -151,41 +151,9 @@ fn the_old_test_program_on_etcd_prints_what_it_did() {
     }
 }
 
-/// A program that runs on, its output, and its end.
-struct Running {
-    process: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Running {
-    fn start(mut command: Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().expect("it starts");
-        let output = BufReader::new(process.stdout.take().expect("piped"));
-        Running { process, output }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.output.read_line(&mut line).expect("text");
-        line.trim_end().to_owned()
-    }
-
-    fn signal(&self, signal: i32) {
-        // SAFETY: our own child, not waited for yet.
-        unsafe { libc::kill(self.process.id() as i32, signal) };
-    }
-
-    fn ends_well(mut self) {
-        self.signal(libc::SIGTERM);
-        assert_eq!(self.process.wait().expect("it ends").code(), Some(0));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn ends_well(mut program: Running) {
+    program.signal(libc::SIGTERM);
+    assert_eq!(program.code(), 0);
 }
 
 #[test]
@@ -195,25 +163,24 @@ fn the_old_test_program_on_etcd_watches() {
     etcd.ask(&["put", "ab", "not below a"]);
     etcd.ask(&["del", "a/k"]);
     let servers = etcd.servers();
-    let mut watch = Running::start(OldTest { servers: &servers }.command(&["watch", "-i", "1", "a"]));
-    let lines: Vec<String> = (0..5).map(|_| watch.line()).collect();
+    let mut watch = Running::start(&mut OldTest { servers: &servers }.command(&["watch", "-i", "1", "a"]));
     let wanted = ["getting a", "index is 2", "key a/k was set to 1", "index is 4", "key a/k was deleted"];
-    assert_eq!(lines, wanted);
+    assert_eq!(watch.lines(5), wanted);
     etcd.ask(&["put", "a", "2"]);
-    assert_eq!((watch.line(), watch.line()), ("index is 5".into(), "key a was set to 2".into()));
+    assert_eq!(watch.lines(2), ["index is 5", "key a was set to 2"]);
 }
 
 fn leader(servers: &str, name: &str) -> Running {
     let mut command = call(&program("examples/c/leader.c", Language::C));
     command.args(["-s", servers, "-n", name, "-t", "3"]);
-    Running::start(command)
+    Running::start(&mut command)
 }
 
 #[test]
 fn a_leader_alone_on_mem_leads() {
     let mut alone = leader("mem://leader", "alone");
-    assert_eq!((alone.line(), alone.line()), ("leader is alone".into(), "Bow down before me!".into()));
-    alone.ends_well();
+    assert_eq!(alone.lines(2), ["leader is alone", "Bow down before me!"]);
+    ends_well(alone);
 }
 
 #[test]
@@ -222,19 +189,19 @@ fn leaders_on_etcd_follow_one_another_and_step_down_in_time() {
         let Some(etcd) = Etcd::start(version) else { return };
         let servers = etcd.servers();
         let mut one = leader(&servers, "one");
-        assert_eq!((one.line(), one.line()), ("leader is one".into(), "Bow down before me!".into()));
+        assert_eq!(one.lines(2), ["leader is one", "Bow down before me!"]);
         let mut two = leader(&servers, "two");
         assert_eq!(two.line(), "leader is one");
         // Leadership handed over, then lost.
-        one.ends_well();
-        assert_eq!((two.line(), two.line()), ("leader is two".into(), "Bow down before me!".into()));
+        ends_well(one);
+        assert_eq!(two.lines(2), ["leader is two", "Bow down before me!"]);
         let start = Instant::now();
         etcd.stop();
         assert_eq!(two.line(), "I am no longer the leader");
         assert!(start.elapsed() < Duration::from_secs(3), "before its TTL is over: {:?}", start.elapsed());
         etcd.go_on();
-        assert_eq!((two.line(), two.line()), ("leader is two".into(), "Bow down before me!".into()));
-        two.ends_well();
+        assert_eq!(two.lines(2), ["leader is two", "Bow down before me!"]);
+        ends_well(two);
         eventually(Duration::from_secs(5), "nothing is left", || {
             etcd.ask(&["get", "--prefix", "--keys-only", "nsr"]).is_empty().then_some(())
         });

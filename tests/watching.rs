@@ -5,7 +5,8 @@ use std::process::Stdio;
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
-use etcd::ffi::classic::{etcd_close, etcd_open_str, etcd_result, etcd_session, etcd_watch};
+use etcd::ffi::classic::{etcd_close, etcd_open_str, etcd_watch};
+use etcd::ffi::types::{etcd_result, etcd_session};
 
 use crate::support::{Etcd, Language, VERSIONS, call, program};
 

@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::options::Options;
 use crate::sys;
-use crate::transport::{Context, WatchSink, WatchStream};
+use crate::transport::{Context, WatchStream};
 use crate::wait::{self, Cancel, Deadline};
 
 /// A client of one cluster. Clones are the same client; any thread may use it.

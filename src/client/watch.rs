@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::retry::{self, Next};
 use super::{Client, LOOK_AROUND};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Repeat, WatchBatch, WatchRequest, quote};
+use crate::model::{Repeat, WatchBatch, WatchRequest, WatchSink, quote};
 use crate::sys;
-use crate::transport::{Context, WatchSink, WatchStream};
+use crate::transport::{Context, WatchStream};
 use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox};
 
 /// How many bytes of changes may wait for a slow reader. Beyond that its stream is closed, and opened again

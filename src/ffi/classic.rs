@@ -7,41 +7,11 @@ use libc::{c_char, c_int, c_uint, c_ushort};
 
 use super::errno::Failure;
 use super::guard::{guard, optional, register, required, to_c, unregister, with_session};
+use super::types::{etcd_result, etcd_server, etcd_session};
 use crate::classic::{Change, Session};
 use crate::error::Error;
 use crate::options::Options;
 use crate::wait::Deadline;
-
-/// How a call ended. Whenever it is not ETCD_OK, errno says more.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum etcd_result {
-    /// It was done.
-    ETCD_OK = 0,
-    /// A server answered and refused: it was not done.
-    ETCD_PROTOCOL_ERROR = 1,
-    /// It could not be asked, or there was no answer. A change that was sent before the answer failed to
-    /// come (ETIMEDOUT, ECONNRESET) may have been made: read before trying again.
-    ETCD_WTF = 2,
-}
-
-/// One server in the list that etcd_open() takes.
-#[repr(C)]
-pub struct etcd_server {
-    /// Its name or address; NULL ends the list. Anything that etcd_open_str() takes may stand here too.
-    pub host: *mut c_char,
-    /// Its client port; 0 for the default port (2379, or ETCD_API_DEFAULT_PORT).
-    pub port: c_ushort,
-}
-
-/// What a session points to; only this library looks inside.
-pub struct etcd_client {
-    _private: [u8; 0],
-}
-
-/// A session with one cluster. Lives from etcd_open() or etcd_open_str() until etcd_close(); any number of
-/// threads may use it at once.
-pub type etcd_session = *mut etcd_client;
 
 /// Opens a session with the servers of an array. Contacts nobody: a server that is not there is found out
 /// by the first call that needs it. Servers are tried one after the other until one answers, beginning

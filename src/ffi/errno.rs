@@ -1,6 +1,6 @@
 //! What a failure becomes in C: a result code and an error number.
 
-use super::classic::etcd_result;
+use super::types::etcd_result;
 use crate::error::{Error, ErrorKind, Outcome};
 
 /// A failed call, as C sees it.

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use libc::c_char;
 
-use super::classic::etcd_session;
 use super::errno::Failure;
+use super::types::etcd_session;
 use crate::classic::Session;
 use crate::error::{Error, ErrorKind};
 use crate::sys::{self, PerProcess};

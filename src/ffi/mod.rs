@@ -5,3 +5,4 @@
 pub mod classic;
 mod errno;
 mod guard;
+pub mod types;

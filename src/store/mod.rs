@@ -14,7 +14,6 @@ use self::lease::Lease;
 use self::txn::Write;
 use crate::error::{Error, Result};
 use crate::model::*;
-use crate::transport::WatchSink;
 use crate::wait::lock;
 
 /// etcd's default for `--max-request-bytes`, which limits writes.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 
-use super::{Context, Transport, WatchSink, WatchStream};
+use super::{Context, Transport, WatchStream};
 use crate::error::Result;
-use crate::model::{Reply, Request, WatchRequest};
+use crate::model::{Reply, Request, WatchRequest, WatchSink};
 use crate::store::Store;
 use crate::sys::PerProcess;
 use crate::wait::lock;

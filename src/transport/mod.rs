@@ -4,7 +4,7 @@ pub mod json;
 pub mod mem;
 
 use crate::error::Result;
-use crate::model::{Reply, Request, WatchBatch, WatchRequest};
+use crate::model::{Reply, Request, WatchRequest, WatchSink};
 use crate::wait::{Cancel, Deadline};
 
 /// How long a call may take and what ends it early.
@@ -17,10 +17,6 @@ pub struct Context {
     /// Ends the call from another thread. A transport may go on connecting, which has a bound of its own.
     pub cancel: Cancel,
 }
-
-/// Takes a watch's batches in order, on any thread, until it answers `false` (enough) or gets an error,
-/// which is the last item. It never blocks and never calls back into the transport.
-pub type WatchSink = Box<dyn FnMut(Result<WatchBatch>) -> bool + Send>;
 
 /// An open watch. Dropping it ends the watch: afterwards the sink is not called any more.
 pub struct WatchStream {

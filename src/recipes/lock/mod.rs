@@ -13,7 +13,7 @@ use crate::client::{Client, Lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::sys;
-use crate::transport::{Context, WatchSink, WatchStream};
+use crate::transport::{Context, WatchStream};
 use crate::wait::{Cancel, Deadline, Mailbox};
 
 /// A place in a lock's queue.

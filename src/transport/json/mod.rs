@@ -15,9 +15,9 @@ use ureq::http::Response;
 pub use self::connect::Place;
 use self::connect::{Connect, ConnectFailed, Resolve};
 use self::interrupt::Interruptible;
-use super::{Context, Transport, WatchSink, WatchStream};
+use super::{Context, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{Body, Reply, Request, WatchRequest};
+use crate::model::{Body, Reply, Request, WatchRequest, WatchSink};
 use crate::wait::lock;
 
 /// Idle connections kept for later calls.

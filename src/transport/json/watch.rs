@@ -7,9 +7,9 @@ use ureq::Agent;
 
 use super::codec::{self, WatchLine};
 use super::interrupt::Interruptible;
-use super::{Json, WatchSink, WatchStream, new_agent};
+use super::{Json, WatchStream, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::WatchRequest;
+use crate::model::{WatchRequest, WatchSink};
 use crate::sys;
 use crate::transport::Context;
 use crate::wait::{Interrupted, Mailbox};
