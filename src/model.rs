@@ -199,6 +199,14 @@ pub enum Op {
 }
 
 impl Op {
+    fn key(&self) -> &[u8] {
+        match self {
+            Op::Range(range) => &range.range.start,
+            Op::Put(put) => &put.key,
+            Op::Delete(delete) => &delete.range.start,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Op::Range(range) => range.range.size(),
@@ -299,7 +307,7 @@ impl Request {
             Request::Put(put) => format!("write {}", quote(&put.key)),
             Request::Delete(delete) => format!("delete {}", quote(&delete.range.start)),
             Request::Txn(txn) => {
-                let key = txn.compares.first().map_or(&[][..], |compare| &compare.key);
+                let key = txn.then.first().map_or(&[][..], Op::key);
                 format!("transaction on {}", quote(key))
             }
             Request::LeaseGrant { ttl, .. } => format!("grant a lease of {ttl} s"),

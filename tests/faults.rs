@@ -325,9 +325,9 @@ fn a_write_to_etcd_whose_answer_was_lost_is_unknown_and_never_sent_twice() {
         let Some(etcd) = Etcd::start(version) else { return };
         type Write<'a> = (&'a str, &'a dyn Fn(&Session) -> (etcd_result, i32));
         let writes: [Write; 3] = [
-            ("/v3/kv/put", &|s| s.set(c"once", c"v")),
-            ("/v3/kv/deleterange", &|s| s.delete(c"gone")),
-            ("/v3/kv/txn", &|s| {
+            ("set", &|s| s.set(c"once", c"v")),
+            ("delete", &|s| s.delete(c"gone")),
+            ("set with a condition", &|s| {
                 let (key, value, before) = (c"swap".as_ptr(), c"new".as_ptr(), c"old".as_ptr());
                 // SAFETY: an open session, valid strings.
                 (unsafe { etcd_set(s.0, key, value, before, 0) }, errno())
@@ -336,14 +336,14 @@ fn a_write_to_etcd_whose_answer_was_lost_is_unknown_and_never_sent_twice() {
         for key in ["gone", "swap"] {
             etcd.ask(&["put", key, "old"]);
         }
-        for (path, write) in writes {
+        for (name, write) in writes {
             // A second endpoint stands ready: the write must not be sent there.
-            let proxy = Proxy::start(etcd.port(), path, 1);
+            let proxy = Proxy::start(etcd.port(), "/v3/kv/txn", 1);
             let session = Session::open(&format!("{},{}", proxy.servers(), etcd.servers()));
             let (result, errno) = write(&session);
-            assert_eq!(result, ETCD_WTF, "{path}: never success, never refused");
-            assert!(errno == libc::ECONNRESET || errno == libc::EPROTO, "{path}: errno {errno}");
-            assert_eq!(proxy.swallowed(), 1, "{path}");
+            assert_eq!(result, ETCD_WTF, "{name}: never success, never refused");
+            assert!(errno == libc::ECONNRESET || errno == libc::EPROTO, "{name}: errno {errno}");
+            assert_eq!(proxy.swallowed(), 1, "{name}");
         }
         let version_of = |key: &str| {
             let json = etcd.ask(&["get", "-w", "json", key]);
@@ -368,7 +368,66 @@ fn a_lock_on_etcd_whose_answers_were_lost_stands_in_the_queue_once() {
         assert_eq!(session.renew(c"lost", &index).0, ETCD_OK);
         assert_eq!(proxy.swallowed(), 1, "{path}");
         assert_eq!(session.unlock(c"lost", &index).0, ETCD_OK);
-        assert_eq!(etcd.ask(&["lease", "list"]).lines().next(), Some("found 0 leases"), "{path}");
+        assert_eq!(leases(&etcd), "found 0 leases", "{path}");
+    }
+}
+
+/// How many leases the server has.
+fn leases(etcd: &Etcd) -> String {
+    etcd.ask(&["lease", "list"]).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn keys_that_are_gone_leave_no_lease_on_etcd() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let session = Session::open(&etcd.servers());
+        let set = |value: &CStr, before: Option<&CStr>, ttl| {
+            let before = before.map_or(null(), CStr::as_ptr);
+            // SAFETY: an open session, valid strings.
+            unsafe { etcd_set(session.0, c"k".as_ptr(), value.as_ptr(), before, ttl) }
+        };
+        for _ in 0..20 {
+            assert_eq!(set(c"heartbeat", None, 3600), ETCD_OK);
+        }
+        assert_eq!(leases(&etcd), "found 1 leases", "only the last one's");
+        assert_eq!(set(c"x", Some(c"wrong"), 3600), ETCD_PROTOCOL_ERROR);
+        assert_eq!(leases(&etcd), "found 1 leases", "a refused set leaves none");
+        assert_eq!(set(c"for ever", Some(c"heartbeat"), 0), ETCD_OK);
+        assert_eq!(leases(&etcd), "found 0 leases");
+        assert_eq!(set(c"again", None, 3600), ETCD_OK);
+        assert_eq!(session.delete(c"k").0, ETCD_OK);
+        assert_eq!(leases(&etcd), "found 0 leases");
+        // The lease of somebody else's key is not ours to end.
+        let lease = etcd.ask(&["lease", "grant", "600"]);
+        let lease = lease.split(' ').nth(1).expect("lease ID granted ...");
+        etcd.ask(&["put", &format!("--lease={lease}"), "k", "theirs"]);
+        assert_eq!(session.delete(c"k").0, ETCD_OK);
+        assert_eq!(leases(&etcd), "found 1 leases");
+    }
+}
+
+#[test]
+fn a_wait_that_is_cut_off_at_any_moment_leaves_nothing_on_etcd() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let holder = Session::open(&etcd.servers());
+        let index = holder.lock(c"l", 600).expect("free");
+        for moment in 0..100_u64 {
+            let session = Session::open(&etcd.servers());
+            std::thread::scope(|scope| {
+                let waiter = scope.spawn(|| session.lock(c"l", 600));
+                std::thread::sleep(Duration::from_micros(moment * 100));
+                // SAFETY: open, and closing it while the waiter begins or waits is what is tried.
+                unsafe { etcd_close(session.0) };
+                let failed = waiter.join().expect("no panic").expect_err("held");
+                assert!([libc::ECANCELED, libc::EBADF].contains(&failed.1), "{failed:?}");
+            });
+        }
+        assert_eq!(etcd.ask(&["get", "--prefix", "--keys-only", "l/"]).matches("l/").count(), 1);
+        assert_eq!(leases(&etcd), "found 1 leases", "the holder's");
+        assert_eq!(holder.unlock(c"l", &index).0, ETCD_OK);
+        assert_eq!(leases(&etcd), "found 0 leases");
     }
 }
 

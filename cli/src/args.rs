@@ -150,7 +150,7 @@ Examples:
   etcd-api get config           when config has no value: config/host, config/port, ...
 
 The value is printed byte by byte as it is, with a newline behind it.
-Exit code 1 when there is no such key and none below it.";
+Exit code 1 when there is no such key and none below it (KEY//x, whose next part is empty, is none).";
 
 const SET: &str = "\
 Examples:

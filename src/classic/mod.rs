@@ -12,6 +12,12 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::options::Options;
+use crate::sys;
+
+/// The lowest bits of the leases that `set` makes, by which they are known again when the key is set anew or
+/// deleted: each serves one key, so that it may be ended with it. Leases of others have any bits there.
+const KEY_LEASE: i64 = 0x5e7e;
+const KEY_LEASE_MASK: i64 = 0xffff;
 
 /// A session: a client, and the places where its watch loops are.
 pub struct Session {
@@ -63,39 +69,74 @@ impl Session {
     /// Sets a key. `ttl` in seconds, 0 for none; `precond` is the value it must have.
     ///
     /// # Errors
-    /// `CompareFailed` when the key does not exist or has another value than `precond`.
+    /// `KeyNotFound` when the key must have a value and does not exist, `CompareFailed` when it has another one.
     pub fn set(&self, key: &[u8], value: &[u8], precond: Option<&[u8]>, ttl: u32) -> Result<()> {
         let key = self.key(key)?;
-        let lease = if ttl > 0 { self.client.grant(ttl.into())?.id } else { 0 };
-        let put = PutRequest { key: key.clone(), value: value.into(), lease };
-        let result = match precond {
-            None => self.client.call(&Request::Put(put)).map(|_| ()),
-            Some(precond) => self.only_if(&key, precond, Op::Put(put)),
-        };
-        result.map_err(|error| {
-            if lease != 0 && error.outcome() != Outcome::Unknown {
+        let result = self.grant_for_key(ttl).and_then(|lease| {
+            let put = PutRequest { key: key.clone(), value: value.into(), lease };
+            let changed = self.change(&key, precond, Op::Put(put));
+            if changed.as_ref().is_err_and(|error| error.outcome() != Outcome::Unknown) {
                 // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
-                let _ = self.client.revoke(lease);
+                self.end_lease_of_key(lease);
             }
-            error.during(format!("set {}", quote(&key)))
-        })
+            changed
+        });
+        result.map(|_| ()).map_err(|error| error.during(format!("set {}", quote(&key))))
     }
 
     /// Deletes a key; with `precond`, only if that is its value.
     ///
     /// # Errors
-    /// `CompareFailed` when there is no such key, or it has another value.
+    /// `KeyNotFound` when there is no such key, `CompareFailed` when it has another value.
     pub fn delete(&self, key: &[u8], precond: Option<&[u8]>) -> Result<()> {
         let key = self.key(key)?;
-        let range = KeyRange::key(&key[..]);
-        let result = match precond {
-            Some(precond) => self.only_if(&key, precond, Op::Delete(DeleteRequest { range })),
-            None => match self.client.delete(range) {
-                Ok(0) => Err(missing(&key)),
-                deleted => deleted.map(|_| ()),
-            },
+        let delete = DeleteRequest { range: KeyRange::key(&key[..]) };
+        let there =
+            self.change(&key, precond, Op::Delete(delete)).and_then(|before| before.ok_or(missing(&key)));
+        there.map(|_| ()).map_err(|error| error.during(format!("delete {}", quote(&key))))
+    }
+
+    /// Does `op` to a key, if it has the value `precond`, and tells what was there before. A lease that
+    /// served this key alone ends with what it served.
+    fn change(&self, key: &[u8], precond: Option<&[u8]>, op: Op) -> Result<Option<KeyValue>> {
+        let look = Op::Range(RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(key)) });
+        let (_, reply) = self.client.txn(TxnRequest {
+            compares: precond.map(|value| Compare::value(key, value)).into_iter().collect(),
+            then: vec![look.clone(), op],
+            otherwise: vec![look],
+        })?;
+        let before = match reply.replies.into_iter().next() {
+            Some(OpReply::Range(mut found)) => found.kvs.pop(),
+            _ => None,
         };
-        result.map_err(|error| error.during(format!("delete {}", quote(&key))))
+        match before {
+            None if !reply.succeeded => Err(missing(key)),
+            Some(_) if !reply.succeeded => {
+                let fault = "the key has another value than the given one";
+                Err(Error::new(ErrorKind::CompareFailed, fault).outcome_is(Outcome::Refused))
+            }
+            before => {
+                self.end_lease_of_key(before.as_ref().map_or(0, |kv| kv.lease));
+                Ok(before)
+            }
+        }
+    }
+
+    /// A lease for one key with a TTL; 0 without one.
+    fn grant_for_key(&self, ttl: u32) -> Result<i64> {
+        if ttl == 0 {
+            return Ok(0);
+        }
+        let id = sys::random_id() & !KEY_LEASE_MASK | KEY_LEASE;
+        Ok(self.client.grant_in(&self.client.context(), id, ttl.into())?.id)
+    }
+
+    /// Ends a lease that was granted for one key. Others are their owners' business.
+    fn end_lease_of_key(&self, lease: i64) {
+        if lease & KEY_LEASE_MASK == KEY_LEASE {
+            // Nothing hangs on it any more: without an answer it ends by itself.
+            let _ = self.client.revoke(lease);
+        }
     }
 
     /// The name of the cluster's leader.
@@ -105,23 +146,6 @@ impl Session {
     pub fn leader(&self) -> Result<String> {
         let none = || Error::new(ErrorKind::Unavailable, "the cluster has no leader at the moment");
         self.client.leader()?.ok_or_else(|| none().outcome_is(Outcome::Refused).during("find the leader"))
-    }
-
-    fn only_if(&self, key: &[u8], value: &[u8], op: Op) -> Result<()> {
-        let (_, reply) = self.client.txn(TxnRequest {
-            compares: vec![Compare::value(key, value)],
-            then: vec![op],
-            otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key)))],
-        })?;
-        if reply.succeeded {
-            return Ok(());
-        }
-        let there = matches!(&reply.replies[..], [OpReply::Range(found)] if !found.kvs.is_empty());
-        if !there {
-            return Err(missing(key));
-        }
-        let fault = "the key has another value than the given one";
-        Err(Error::new(ErrorKind::CompareFailed, fault).outcome_is(Outcome::Refused))
     }
 
     /// The key as it is stored.

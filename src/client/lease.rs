@@ -26,11 +26,11 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` when the server does not take such a TTL.
     pub fn grant(&self, ttl: i64) -> Result<Lease> {
-        self.grant_in(&self.context(), ttl)
+        self.grant_in(&self.context(), sys::random_id(), ttl)
     }
 
-    pub(crate) fn grant_in(&self, context: &Context, ttl: i64) -> Result<Lease> {
-        let id = sys::random_id();
+    /// With an id of the caller's, who can end the lease even when this fails without an answer.
+    pub(crate) fn grant_in(&self, context: &Context, id: i64, ttl: i64) -> Result<Lease> {
         let started = sys::boot_time();
         match self.call_in(context, &Request::LeaseGrant { id, ttl }, Repeat::Harmless) {
             Ok(reply) => Ok(Lease { id, ttl: lease_ttl(&reply.body), started }),

@@ -130,10 +130,10 @@ impl Client {
             return Err(Error::invalid("the list of servers is empty"));
         }
         let (first, mut pauses) = (endpoints.first(), 0);
-        let mut faults = Faults::default();
+        let mut faults = Faults { last: Vec::new(), outcome: Outcome::NotSent };
         for number in 0.. {
             if context.cancel.is_triggered() {
-                return Err(Error::closed());
+                return Err(Error::closed().outcome_is(faults.outcome));
             }
             let (position, endpoint) = endpoints.at(first, number);
             let limited = self.share(context, repeat, number);
@@ -180,7 +180,8 @@ impl Client {
     pub(crate) fn answers(&self, position: usize, key: &[u8]) -> bool {
         let (_, endpoint) = self.0.endpoints.at(position, 0);
         let read = RangeRequest { keys_only: true, limit: 1, ..RangeRequest::new(KeyRange::key(key)) };
-        let answer = endpoint.transport.call(&Request::Range(read), &self.context());
+        let context = self.context_for(Deadline::after(SIGN_OF_LIFE), self.closed());
+        let answer = endpoint.transport.call(&Request::Range(read), &context);
         answer.map_or_else(|error| retry::after(&error, Repeat::Harmless) != Next::Elsewhere, |_| true)
     }
 
@@ -284,21 +285,29 @@ fn mismatch(body: &Body) -> Error {
     Error::new(ErrorKind::BadReply, format!("a reply of another kind: {body:?}"))
 }
 
-/// The faults of one call, the last one of each endpoint.
-#[derive(Default)]
-struct Faults(Vec<Error>);
+/// The faults of one call.
+struct Faults {
+    /// The last one of each endpoint.
+    last: Vec<Error>,
+    /// Unknown if any attempt's was: a later one that was not even sent does not undo it.
+    outcome: Outcome,
+}
 
 impl Faults {
     fn note(&mut self, error: Error) {
-        self.0.retain(|earlier| earlier.endpoint() != error.endpoint());
-        self.0.push(error);
+        if self.outcome != Outcome::Unknown {
+            self.outcome = error.outcome();
+        }
+        self.last.retain(|earlier| earlier.endpoint() != error.endpoint());
+        self.last.push(error);
     }
 
     /// The last fault, with those of the other endpoints in its text.
     fn into_error(mut self) -> Error {
-        let Some(last) = self.0.pop() else { return Error::closed() };
+        let Some(last) = self.last.pop() else { return Error::closed() };
+        let last = last.outcome_is(self.outcome);
         let others: Vec<String> = self
-            .0
+            .last
             .iter()
             .map(|error| format!("{} ({})", error.endpoint().unwrap_or_default(), error.fault()))
             .collect();
@@ -306,5 +315,8 @@ impl Faults {
     }
 }
 
-/// How long a wait in a loop of the client may be at most before it looks around again.
-pub(crate) const LOOK_AROUND: Duration = Duration::from_secs(10);
+/// How long a wait may last at most before it is looked whether the server is still there.
+pub(crate) const LOOK_AROUND: Duration = Duration::from_secs(5);
+
+/// How long a server that said nothing for a while may take to answer a small read.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(2);

@@ -100,7 +100,8 @@ pub unsafe extern "C" fn etcd_close_str(session: etcd_session) {
 /// key: taken as it is: "foo" and "/foo" are two keys. One that ends with a slash is its own directory.
 ///   NULL and "" are errors.
 /// Returns a string for free(): the key's value; when there is no such key, the full keys of the immediate
-///   children below KEY/, each once, in byte order, directories without a trailing slash, joined by newlines.
+///   children below KEY/, each once, in byte order, directories without a trailing slash, joined by newlines
+///   (children without a name, as in "KEY//x", are left out).
 ///   NULL when there is neither (ENOENT), and on errors.
 /// Blocks until the answer, at most for the request timeout. Any thread.
 /// Errors: EINVAL, ENOENT, EILSEQ, and those of the connection.
@@ -134,8 +135,8 @@ pub unsafe extern "C" fn etcd_get(session: etcd_session, key: *const c_char) -> 
 ///   (read, then start anew), with EOVERFLOW when the index does not fit an int, and with EILSEQ when the key or
 ///   value holds a NUL byte (*index_out is set, so that the loop can go on); ETCD_WTF.
 /// Blocks for as long as it takes, through any outage once a server has answered; etcd_close() on another
-///   thread ends it. Any thread; two threads that watch the same prefix each see all changes. (Two loops
-///   on the same prefix in one thread want a session each.)
+///   thread ends it. Any thread; several threads that watch the same prefix each see all changes. Loops on the
+///   same prefix that share a thread, or run on a pool of threads, want a session each.
 /// Errors: EINVAL, ERANGE, EOVERFLOW, EILSEQ, ECANCELED, and at the first call those of the connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_watch(
@@ -232,7 +233,7 @@ impl Drop for Strings {
 ///   a smaller TTL lasts that long.
 /// Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the key has another value (ESTALE) or does not exist (ENOENT), or
 ///   the server refused; ETCD_WTF.
-/// Blocks until the answer, at most for the request timeout a round trip (two with a ttl). Any thread.
+/// Blocks until the answer, at most for the request timeout a round trip (three with a ttl). Any thread.
 ///   A set that may have reached a server is never sent a second time.
 /// Errors: EINVAL, ENOENT, ESTALE, EMSGSIZE, ENOSPC, and those of the connection.
 #[unsafe(no_mangle)]
@@ -294,7 +295,8 @@ pub unsafe extern "C" fn etcd_leader(session: etcd_session) -> *mut c_char {
 /// A holder that was stopped for longer than its ttl is not told; the index, which grows with every new
 /// holder, is there to have its late writes refused.
 ///
-/// key: the lock's name. NULL and "" are errors.
+/// key: the lock's name. NULL and "" are errors. Its queue is the keys NAME/ + up to 16 hex digits that have a
+///   TTL, so nothing else should have such a key; other data below NAME/ is in nobody's way.
 /// ttl: seconds from the moment at which this returns; 0 is an error. etcd's least is 2 with its default
 ///   settings: a smaller TTL lasts that long.
 /// index_in: NULL to take the lock; else the index of a lock that this or another process holds or waits

@@ -122,7 +122,10 @@ impl HoldState {
             let Some(left) = self.remaining() else { return Some(self.expired()) };
             match wakes.recv(Deadline::after(pause.min(left)), stop) {
                 Err(Interrupted::Canceled) => return None,
-                Ok(Ok(batch)) if deletes(&batch, &self.place.key) => return Some(self.removed()),
+                Ok(Ok(batch)) if deletes(&batch, &self.place.key) => {
+                    // A process that slept through its TTL sees the end of its lease only now.
+                    return Some(self.remaining().map_or_else(|| self.expired(), |_| self.removed()));
+                }
                 Ok(Ok(_)) => continue,
                 Ok(Err(_)) => watch = None,
                 Err(Interrupted::Timeout) => {}

@@ -7,10 +7,12 @@
 mod hold;
 mod queue;
 
+use std::time::Duration;
+
 pub use self::hold::Hold;
 use self::queue::{Limits, Waiter};
 use crate::client::{Client, Lease};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::sys;
 use crate::transport::{Context, WatchStream};
@@ -46,10 +48,15 @@ pub fn acquire(
 ) -> Result<Place> {
     let during = |error: Error| error.during(format!("lock {}", quote(name)));
     let limits = Limits::new(deadline, cancel);
-    let lease = client.grant_in(&limits.context(client), ttl).map_err(during)?;
+    let id = sys::random_id();
+    let lease = client.grant_in(&limits.context(client), id, ttl).map_err(|error| {
+        if error.outcome() == Outcome::Unknown {
+            abandon(client, id, &error);
+        }
+        during(error)
+    })?;
     let mut place = enqueue(client, &limits.context(client), name, lease, value).map_err(|error| {
-        // Revoking takes the place with it, if there is one; without an answer, the lease ends by itself.
-        let _ = client.revoke_in(&client.parting_context(), lease.id);
+        abandon(client, id, &error);
         during(error)
     })?;
     match Waiter::new(client, &mut place, limits).wait() {
@@ -57,6 +64,27 @@ pub fn acquire(
         Err(error) => {
             let _ = leave(client, &place);
             Err(during(error))
+        }
+    }
+}
+
+/// Ends a lease whose grant, or whose place in the queue, failed with `error`. Without an answer it ends by
+/// itself, which may be long after.
+fn abandon(client: &Client, lease: i64, error: &Error) {
+    if error.kind() == ErrorKind::Timeout {
+        // Nobody answers, and the caller has waited long enough.
+        return;
+    }
+    if error.kind() != ErrorKind::Closed {
+        let _ = client.revoke_in(&client.parting_context(), lease);
+        return;
+    }
+    // What was cut off in the middle may reach its server after a first attempt to undo it.
+    for pause in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200)] {
+        std::thread::sleep(pause);
+        let hasty = client.context_for(Deadline::after(Duration::from_secs(1)), &Cancel::new());
+        if client.call_in(&hasty, &Request::LeaseRevoke { id: lease }, Repeat::Harmless).is_ok() {
+            return;
         }
     }
 }

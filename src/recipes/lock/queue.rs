@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Place, deletes, is_place, watch_key};
-use crate::client::{Client, retry};
+use crate::client::{Client, LOOK_AROUND, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::sys;
@@ -170,12 +170,17 @@ impl<'a> Waiter<'a> {
         }
     }
 
+    /// When to look whether the watches have missed something, as they do when their server falls silent.
+    fn next_look(&self) -> Deadline {
+        Deadline::after(self.part_of_ttl(2).min(LOOK_AROUND))
+    }
+
     /// Waits until this predecessor is gone. Its end is seen by a watch, and should that fail, by looking at
     /// least every half TTL; the own place is looked after in the same way, and kept alive.
     fn wait_for(&mut self, predecessor: &KeyValue, mut revision: i64) -> Result<()> {
         let wakes = Mailbox::default();
         let mut watches = Watches::default();
-        let mut next_look = Deadline::after(self.part_of_ttl(2));
+        let mut next_look = self.next_look();
         loop {
             if self.limits.cancel.is_triggered() {
                 return Err(Error::closed());
@@ -193,7 +198,7 @@ impl<'a> Waiter<'a> {
                     return Ok(());
                 }
                 revision = queue.revision;
-                next_look = Deadline::after(self.part_of_ttl(2));
+                next_look = self.next_look();
             }
             watches.open(self, predecessor, revision, &wakes);
             let until = self.limits.deadline.earlier(self.next_keep_alive).earlier(next_look);

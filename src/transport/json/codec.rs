@@ -36,9 +36,12 @@ pub fn encode(request: &Request) -> (&'static str, Value) {
     }
 }
 
-/// The body that opens a watch.
-pub fn encode_watch(request: &WatchRequest) -> Value {
+/// The body that opens a watch. Where the server can, it cuts long answers into pieces of some megabyte.
+pub fn encode_watch(request: &WatchRequest, api: &str) -> Value {
     let mut create = encode_keys(&request.range);
+    if api != "/v3beta" {
+        create["fragment"] = json!(true);
+    }
     if request.start_revision > 0 {
         create["start_revision"] = json!(request.start_revision.to_string());
     }
@@ -175,7 +178,12 @@ pub enum WatchLine {
     /// The server has the watch.
     Created(WatchBatch),
     /// Changes, or none: a sign of life.
-    Changes(WatchBatch),
+    Changes {
+        /// The changes.
+        batch: WatchBatch,
+        /// More of the same answer follows: the last revision may not be whole.
+        fragment: bool,
+    },
 }
 
 /// Reads one line of a watch. `canceled` is looked at first: a server may say both that and `created`.
@@ -202,7 +210,9 @@ pub fn decode_watch(line: &Value) -> Result<WatchLine, Error> {
     let events = array(&result["events"]).ok_or_else(odd)?;
     let events = events.iter().map(decode_event).collect::<Option<_>>().ok_or_else(odd)?;
     let batch = WatchBatch { revision: revision(result), events };
-    Ok(if result["created"] == json!(true) { WatchLine::Created(batch) } else { WatchLine::Changes(batch) })
+    let fragment = result["fragment"] == json!(true);
+    let created = result["created"] == json!(true);
+    Ok(if created { WatchLine::Created(batch) } else { WatchLine::Changes { batch, fragment } })
 }
 
 fn decode_event(event: &Value) -> Option<Event> {
@@ -354,7 +364,7 @@ mod tests {
         assert_eq!(kind(r#"{"error":{"grpc_code":14,"message":"x"}}"#), ErrorKind::Unavailable);
         let deleted = r#"{"result":{"header":{"revision":"4"},
             "events":[{"type":"DELETE","kv":{"key":"Zm9v","mod_revision":"4"}}]}}"#;
-        let Ok(WatchLine::Changes(batch)) = decode_watch(&parse(deleted)) else { panic!() };
-        assert_eq!((batch.revision, batch.events[0].kind), (4, EventKind::Delete));
+        let Ok(WatchLine::Changes { batch, fragment }) = decode_watch(&parse(deleted)) else { panic!() };
+        assert_eq!((batch.revision, batch.events[0].kind, fragment), (4, EventKind::Delete, false));
     }
 }

@@ -9,7 +9,7 @@ use super::codec::{self, WatchLine};
 use super::interrupt::Interruptible;
 use super::{Json, WatchStream, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{WatchRequest, WatchSink};
+use crate::model::{Event, WatchBatch, WatchRequest, WatchSink};
 use crate::sys;
 use crate::transport::Context;
 use crate::wait::{Interrupted, Mailbox};
@@ -18,7 +18,7 @@ use crate::wait::{Interrupted, Mailbox};
 pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
     let api = json.api(context)?;
     let agent = new_agent(&json.place, json.connect_timeout);
-    let body = codec::encode_watch(request).to_string().into_bytes();
+    let body = codec::encode_watch(request, api).to_string().into_bytes();
     let path = format!("{api}/watch");
     let response = json.send_stream(&agent, &path, body.clone(), context)?;
     if response.status() != 200 {
@@ -28,7 +28,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     }
     let lines = BufReader::new(response.into_body().into_reader());
     let created = Mailbox::default();
-    let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink };
+    let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink, rest: Vec::new() };
     let thread = sys::spawn("etcd-watch", move || reader.run(lines)).map_err(|error| {
         Error::new(ErrorKind::NoResource, format!("no thread for a watch: {error}")).at(&json.name)
     })?;
@@ -81,6 +81,8 @@ struct Reader {
     /// Tells the opener, once, how it went.
     created: Mailbox<Result<i64>>,
     sink: WatchSink,
+    /// The changes of a revision that may go on in the next fragment.
+    rest: Vec<Event>,
 }
 
 impl Reader {
@@ -100,8 +102,9 @@ impl Reader {
                     open = true;
                     self.created.push(Ok(batch.revision));
                 }
-                Ok(WatchLine::Changes(batch)) => {
-                    if !(self.sink)(Ok(batch)) {
+                Ok(WatchLine::Changes { batch, fragment }) => {
+                    let batch = self.whole_revisions(batch, fragment);
+                    if !batch.events.is_empty() && !(self.sink)(Ok(batch)) {
                         return;
                     }
                 }
@@ -117,6 +120,18 @@ impl Reader {
         }
     }
 
+    /// Puts what was kept back before it, and keeps back the last revision of what has a continuation.
+    fn whole_revisions(&mut self, mut batch: WatchBatch, fragment: bool) -> WatchBatch {
+        let mut events = std::mem::take(&mut self.rest);
+        events.append(&mut batch.events);
+        if fragment && let Some(last) = events.last() {
+            let revision = last.kv.mod_revision;
+            let whole = events.partition_point(|event| event.kv.mod_revision < revision);
+            self.rest = events.split_off(whole);
+        }
+        WatchBatch { events, ..batch }
+    }
+
     fn decode(&self, line: &[u8]) -> Result<WatchLine> {
         let value = serde_json::from_slice(line).map_err(|_| {
             let fault = "a watch answered without etcd's JSON";
@@ -127,5 +142,32 @@ impl Reader {
 
     fn lost(&self, fault: &str) -> Error {
         Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNRESET).at(&self.endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EventKind, KeyValue};
+
+    #[test]
+    fn a_revision_that_spans_fragments_is_handed_on_whole() {
+        let sink: WatchSink = Box::new(|_| true);
+        let created = Mailbox::default();
+        let mut reader = Reader { endpoint: String::new(), created, sink, rest: Vec::new() };
+        let mut pass = |revisions: &[i64], fragment| {
+            let event = |&mod_revision: &i64| {
+                let kv = KeyValue { mod_revision, ..KeyValue::default() };
+                Event { kind: EventKind::Put, kv }
+            };
+            let events = revisions.iter().map(event).collect();
+            let batch = reader.whole_revisions(WatchBatch { revision: 9, events }, fragment);
+            batch.events.iter().map(|event| event.kv.mod_revision).collect::<Vec<_>>()
+        };
+        assert_eq!(pass(&[2, 3, 4], true), [2, 3]);
+        assert_eq!(pass(&[4, 4], true), [0; 0]);
+        assert_eq!(pass(&[4, 5], true), [4, 4, 4, 4]);
+        assert_eq!(pass(&[6], false), [5, 6]);
+        assert_eq!(pass(&[7], false), [7]);
     }
 }
