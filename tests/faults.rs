@@ -298,6 +298,51 @@ fn a_stopped_etcd_is_left_for_one_that_answers() {
 }
 
 #[test]
+fn calls_locks_and_watches_outlive_the_leader_of_an_etcd_cluster() {
+    for version in VERSIONS {
+        let Some(mut members) = Etcd::start_three(version) else { return };
+        let servers: Vec<String> = members.iter().map(Etcd::servers).collect();
+        let session = Session::open(&servers.join(","));
+        let index = session.lock(c"l", 60).expect("free");
+        assert_eq!(session.set(c"k", c"0").0, ETCD_OK);
+        let from: i32 = index.to_str().expect("digits").parse().expect("a number");
+        let waiter = std::thread::spawn({
+            let servers = servers.join(",");
+            move || Session::open(&servers).lock(c"l", 60)
+        });
+        for round in 1..=2 {
+            let leader = eventually(Duration::from_secs(10), "a leader", || session.leader().ok());
+            let leader = members.iter_mut().find(|member| member.name() == leader).expect("one of the three");
+            leader.kill();
+            // While there is no leader a write may fail, even with an unknown outcome; soon it works again.
+            let value = CString::new(round.to_string()).expect("no NUL");
+            eventually(Duration::from_secs(20), "a new leader", || {
+                (session.set(c"k", &value).0 == ETCD_OK).then_some(())
+            });
+            assert_eq!(session.get(c"k"), Ok(round.to_string()));
+            leader.revive();
+        }
+        assert!(!waiter.is_finished(), "the lock is held all the time");
+        assert_eq!(session.renew(c"l", &index).0, ETCD_OK);
+        assert_eq!(session.unlock(c"l", &index).0, ETCD_OK);
+        let next = waiter.join().expect("no panic").expect("the waiter is next");
+        assert_eq!(session.unlock(c"l", &next).0, ETCD_OK);
+        let (mut last, mut at) = (String::new(), from + 1);
+        while last != "2" {
+            let mut value = null_mut();
+            // SAFETY: an open session, a valid string, this test's own variables.
+            let result =
+                unsafe { etcd_watch(session.0, c"k".as_ptr(), null_mut(), &mut value, &mut at, &mut at) };
+            assert_eq!(result, ETCD_OK);
+            // SAFETY: a string from malloc.
+            let value = unsafe { Session::own(value) }.expect("a value");
+            assert!(value >= last, "in order: {last}, then {value}");
+            (last, at) = (value, at + 1);
+        }
+    }
+}
+
+#[test]
 fn a_write_is_not_held_up_by_an_etcd_that_was_never_heard_of() {
     let (Some(silent), Some(etcd)) = (Etcd::start(VERSIONS[1]), Etcd::start(VERSIONS[1])) else { return };
     silent.stop();

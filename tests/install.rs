@@ -57,11 +57,13 @@ fn a_program_links_the_static_library() {
     };
     let program = folder.path().join("quickstart");
     let flags = pkg_config(&["--cflags", "--static", "--libs", "etcd-api"]);
-    let flags = flags.replace("-letcd", "-l:libetcd.a");
-    let mut compiler = Language::C.compiler();
-    compiler.arg(root().join("examples/c/quickstart.c")).arg("-o").arg(&program);
-    run(compiler.args(flags.split_whitespace()));
-    assert!(run(&mut Command::new(&program)).contains("the colour is blue"));
+    // Alone, and in a program that is static as a whole.
+    for flags in [flags.replace("-letcd", "-l:libetcd.a"), format!("-static {flags}")] {
+        let mut compiler = Language::C.compiler();
+        compiler.arg(root().join("examples/c/quickstart.c")).arg("-o").arg(&program);
+        run(compiler.args(flags.split_whitespace()));
+        assert!(run(&mut Command::new(&program)).contains("the colour is blue"));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,19 +14,47 @@ pub const VERSIONS: [&str; 2] = ["3.4.23", "3.5.16"];
 /// The last one whose gateway answers below /v3beta: every call is tried on it once.
 pub const BETA_GATEWAY: &str = "3.3.25";
 
-/// One server.
+/// One server, alone or a member of a cluster.
 pub struct Etcd {
-    version: String,
-    binaries: PathBuf,
-    port: u16,
+    member: Member,
     data: TempDir,
     process: Child,
+}
+
+/// How a server is started, and started again.
+struct Member {
+    binaries: PathBuf,
+    knows_no_fsync: bool,
+    name: &'static str,
+    port: u16,
+    peer: String,
+    cluster: String,
 }
 
 impl Etcd {
     /// Starts a server and waits until it serves; `None` (and the test is noted as skipped) where this
     /// version is not to be had.
     pub fn start(version: &str) -> Option<Self> {
+        // A single member never talks to a peer: any free port will do, and 0 is one.
+        let peer = "http://127.0.0.1:0".to_owned();
+        let cluster = format!("first={peer}");
+        let etcd = Self::launch(version, "first", peer, cluster)?;
+        etcd.wait_until_it_serves();
+        Some(etcd)
+    }
+
+    /// Starts a cluster of three.
+    pub fn start_three(version: &str) -> Option<Vec<Self>> {
+        let peers =
+            ["first", "second", "third"].map(|name| (name, format!("http://127.0.0.1:{}", free_port())));
+        let cluster = peers.clone().map(|(name, peer)| format!("{name}={peer}")).join(",");
+        let members = peers.map(|(name, peer)| Self::launch(version, name, peer, cluster.clone()));
+        let members: Vec<Self> = members.into_iter().collect::<Option<_>>()?;
+        members.iter().for_each(Self::wait_until_it_serves);
+        Some(members)
+    }
+
+    fn launch(version: &str, name: &'static str, peer: String, cluster: String) -> Option<Self> {
         let binaries = match fetch(&format!("etcd-{version}")) {
             Ok(folder) => folder.join("usr/bin"),
             Err(reason) => {
@@ -34,27 +62,31 @@ impl Etcd {
                 return None;
             }
         };
-        let port = free_port();
+        let knows_no_fsync = version != BETA_GATEWAY;
+        let member = Member { binaries, knows_no_fsync, name, port: free_port(), peer, cluster };
         let data = TempDir::new();
-        let process = launch(version, &binaries, &data, port);
-        let etcd = Etcd { version: version.into(), binaries, port, data, process };
-        etcd.wait_until_it_serves();
-        Some(etcd)
+        let process = member.launch(&data);
+        Some(Etcd { member, data, process })
     }
 
     /// `host:port`, as users write it.
     pub fn servers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("127.0.0.1:{}", self.member.port)
     }
 
     pub fn port(&self) -> u16 {
-        self.port
+        self.member.port
+    }
+
+    /// What `etcd_leader` says when this one leads.
+    pub fn name(&self) -> &str {
+        self.member.name
     }
 
     /// An `etcdctl` of the server's own version, pointed at it.
     pub fn etcdctl(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.binaries.join("etcdctl"));
-        command.env("ETCDCTL_API", "3").arg(format!("--endpoints=127.0.0.1:{}", self.port));
+        let mut command = Command::new(self.member.binaries.join("etcdctl"));
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints=127.0.0.1:{}", self.member.port));
         command.args(arguments);
         command
     }
@@ -74,7 +106,7 @@ impl Etcd {
 
     /// Starts it again on the same port and data.
     pub fn revive(&mut self) {
-        self.process = launch(&self.version, &self.binaries, &self.data, self.port);
+        self.process = self.member.launch(&self.data);
         self.wait_until_it_serves();
     }
 
@@ -98,9 +130,9 @@ impl Etcd {
     }
 
     fn wait_until_it_serves(&self) {
-        let what = format!("etcd on port {} serves", self.port);
+        let what = format!("etcd on port {} serves", self.member.port);
         eventually(Duration::from_secs(30), &what, || {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+            let mut stream = TcpStream::connect(("127.0.0.1", self.member.port)).ok()?;
             stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
             stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").ok()?;
             let mut answer = String::new();
@@ -117,27 +149,27 @@ impl Drop for Etcd {
     }
 }
 
-fn launch(version: &str, binaries: &Path, data: &TempDir, port: u16) -> Child {
-    let log = std::fs::File::create(data.path().join("log")).expect("a log file");
-    let client = format!("http://127.0.0.1:{port}");
-    // A single member never talks to a peer: any free port will do, and 0 is one.
-    let peer = "http://127.0.0.1:0";
-    let mut command = Command::new(binaries.join("etcd"));
-    if version != BETA_GATEWAY {
-        // Data in memory has no disk to wait for; the oldest version does not know the flag.
-        command.arg("--unsafe-no-fsync");
+impl Member {
+    fn launch(&self, data: &TempDir) -> Child {
+        let log = std::fs::File::create(data.path().join("log")).expect("a log file");
+        let client = format!("http://127.0.0.1:{}", self.port);
+        let mut command = Command::new(self.binaries.join("etcd"));
+        if self.knows_no_fsync {
+            // Data in memory has no disk to wait for.
+            command.arg("--unsafe-no-fsync");
+        }
+        command
+            .args(["--name", self.name, "--data-dir"])
+            .arg(data.path().join("etcd"))
+            .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
+            .args(["--listen-peer-urls", &self.peer, "--initial-advertise-peer-urls", &self.peer])
+            .args(["--initial-cluster", &self.cluster])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("etcd starts")
     }
-    command
-        .args(["--name", "first", "--data-dir"])
-        .arg(data.path().join("etcd"))
-        .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
-        .args(["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer])
-        .args(["--initial-cluster", &format!("first={peer}")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("etcd starts")
 }
 
 /// A port that nobody uses at the moment.
