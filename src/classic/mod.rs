@@ -14,11 +14,6 @@ use crate::model::*;
 use crate::options::Options;
 use crate::sys;
 
-/// The lowest bits of the leases that `set` makes, by which they are known again when the key is set anew or
-/// deleted: each serves one key, so that it may be ended with it. Leases of others have any bits there.
-const KEY_LEASE: i64 = 0x5e7e;
-const KEY_LEASE_MASK: i64 = 0xffff;
-
 /// A session: a client, and the places where its watch loops are.
 pub struct Session {
     client: Client,
@@ -72,12 +67,12 @@ impl Session {
     /// `KeyNotFound` when the key must have a value and does not exist, `CompareFailed` when it has another one.
     pub fn set(&self, key: &[u8], value: &[u8], precond: Option<&[u8]>, ttl: u32) -> Result<()> {
         let key = self.key(key)?;
-        let result = self.grant_for_key(ttl).and_then(|lease| {
+        let result = self.grant_for_key(&key, ttl).and_then(|lease| {
             let put = PutRequest { key: key.clone(), value: value.into(), lease };
             let changed = self.change(&key, precond, Op::Put(put));
             if changed.as_ref().is_err_and(|error| error.outcome() != Outcome::Unknown) {
                 // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
-                self.end_lease_of_key(lease);
+                self.end_lease_of_key(&key, lease);
             }
             changed
         });
@@ -116,24 +111,24 @@ impl Session {
                 Err(Error::new(ErrorKind::CompareFailed, fault).outcome_is(Outcome::Refused))
             }
             before => {
-                self.end_lease_of_key(before.as_ref().map_or(0, |kv| kv.lease));
+                self.end_lease_of_key(key, before.as_ref().map_or(0, |kv| kv.lease));
                 Ok(before)
             }
         }
     }
 
     /// A lease for one key with a TTL; 0 without one.
-    fn grant_for_key(&self, ttl: u32) -> Result<i64> {
+    fn grant_for_key(&self, key: &[u8], ttl: u32) -> Result<i64> {
         if ttl == 0 {
             return Ok(0);
         }
-        let id = sys::random_id() & !KEY_LEASE_MASK | KEY_LEASE;
+        let id = sys::random_id() & !KEY_MARK | mark_of(key);
         Ok(self.client.grant_in(&self.client.context(), id, ttl.into())?.id)
     }
 
-    /// Ends a lease that was granted for one key. Others are their owners' business.
-    fn end_lease_of_key(&self, lease: i64) {
-        if lease & KEY_LEASE_MASK == KEY_LEASE {
+    /// Ends a lease that `set` granted for this key alone. Others are their owners' business.
+    fn end_lease_of_key(&self, key: &[u8], lease: i64) {
+        if lease != 0 && lease & KEY_MARK == mark_of(key) {
             // Nothing hangs on it any more: without an answer it ends by itself.
             let _ = self.client.revoke(lease);
         }
@@ -162,6 +157,17 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// The part of a lease's id that says for which key `set` granted it. The rest is random.
+const KEY_MARK: i64 = (1 << 40) - 1;
+
+/// FNV-1a: the same in every process and version, since any of them may set the key anew or delete it.
+fn mark_of(key: &[u8]) -> i64 {
+    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash as i64 & KEY_MARK
 }
 
 /// The error for a key that is not there.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Client;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Body, Repeat, Request};
 use crate::sys;
 use crate::transport::Context;
@@ -34,8 +34,10 @@ impl Client {
         let started = sys::boot_time();
         match self.call_in(context, &Request::LeaseGrant { id, ttl }, Repeat::Harmless) {
             Ok(reply) => Ok(Lease { id, ttl: lease_ttl(&reply.body), started }),
-            // An attempt before this one got through and its answer was lost: the lease is ours.
-            Err(error) if error.fault().contains("lease already exists") => {
+            // An attempt whose answer was lost got through before this one: the lease is ours.
+            Err(error)
+                if error.outcome() == Outcome::Unknown && error.fault().contains("lease already exists") =>
+            {
                 match self.keep_alive_in(context, id)? {
                     Some(lease) => Ok(lease),
                     None => Err(error),
