@@ -55,10 +55,14 @@ pub fn acquire(
         }
         during(error)
     })?;
-    let mut place = enqueue(client, &limits.context(client), name, lease, value).map_err(|error| {
-        abandon(client, id, &error);
-        during(error)
-    })?;
+    let (mut place, alone) =
+        enqueue(client, &limits.context(client), name, lease, value).map_err(|error| {
+            abandon(client, id, &error);
+            during(error)
+        })?;
+    if alone {
+        return Ok(place);
+    }
     match Waiter::new(client, &mut place, limits).wait() {
         Ok(()) => Ok(place),
         Err(error) => {
@@ -106,22 +110,43 @@ fn leave(client: &Client, place: &Place) -> Result<bool> {
     }
 }
 
-/// Takes a place at the end of the queue; sent twice, it finds the place of the first time.
-fn enqueue(client: &Client, context: &Context, name: &[u8], lease: Lease, value: &[u8]) -> Result<Place> {
+/// Takes a place at the end of the queue, and tells whether nothing at all was there before it, so that it
+/// holds the lock. Sent twice, it finds the place of the first time.
+fn enqueue(
+    client: &Client,
+    context: &Context,
+    name: &[u8],
+    lease: Lease,
+    value: &[u8],
+) -> Result<(Place, bool)> {
     let key = [name, format!("/{:x}", lease.id).as_bytes()].concat();
     let put = PutRequest { key: key.clone(), value: value.into(), lease: lease.id };
     let request = Request::Txn(TxnRequest {
         compares: vec![Compare::create_revision(key.clone(), 0)],
-        then: vec![Op::Put(put)],
+        then: vec![Op::Range(RangeRequest { limit: 1, ..newest_first(name) }), Op::Put(put)],
         otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key.clone())))],
     });
     let (revision, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
-    let token = match reply.replies.first() {
-        Some(OpReply::Range(found)) => found.kvs.first().map(|kv| kv.create_revision),
-        _ => Some(revision),
+    let found = match reply.replies.into_iter().next() {
+        Some(OpReply::Range(mut found)) => found.kvs.pop(),
+        _ => None,
     };
-    let token = token.ok_or_else(|| Error::new(ErrorKind::Lost, "the place in the queue vanished"))?;
-    Ok(Place { name: name.into(), key, token, lease })
+    let (token, alone) = match found {
+        before if reply.succeeded => (revision, before.is_none()),
+        Some(own) => (own.create_revision, false),
+        None => return Err(Error::new(ErrorKind::Lost, "the place in the queue vanished")),
+    };
+    Ok((Place { name: name.into(), key, token, lease }, alone))
+}
+
+/// All keys below a lock's name, the one created last first, without their values.
+fn newest_first(name: &[u8]) -> RangeRequest {
+    RangeRequest {
+        sort_by: SortBy::Create,
+        descending: true,
+        keys_only: true,
+        ..RangeRequest::new(KeyRange::prefix([name, b"/"].concat()))
+    }
 }
 
 /// Whether a key below `NAME/` is a place in the queue: its last part is a lease's id as etcd writes it, and

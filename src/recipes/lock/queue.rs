@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Place, deletes, is_place, watch_key};
+use super::{Place, deletes, is_place, newest_first, watch_key};
 use crate::client::{Client, LOOK_AROUND, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
@@ -114,18 +114,12 @@ impl<'a> Waiter<'a> {
     /// The place before the own one, and the revision at which it was read.
     fn predecessor(&mut self) -> Result<(Option<KeyValue>, i64)> {
         let prefix = [&self.place.name[..], b"/"].concat();
-        let nearest = RangeRequest {
-            max_create_revision: self.place.token - 1,
-            sort_by: SortBy::Create,
-            descending: true,
-            keys_only: true,
-            limit: 1,
-            ..RangeRequest::new(KeyRange::prefix(prefix.clone()))
-        };
-        let mut queue = self.read(nearest.clone())?;
+        let before =
+            RangeRequest { max_create_revision: self.place.token - 1, ..newest_first(&self.place.name) };
+        let mut queue = self.read(RangeRequest { limit: 1, ..before.clone() })?;
         if queue.others.iter().any(|kv| !is_place(&prefix, kv)) {
             // Something else lies in between: read on behind it.
-            queue = self.read(RangeRequest { limit: 0, ..nearest })?;
+            queue = self.read(before)?;
         }
         Ok((queue.others.into_iter().find(|kv| is_place(&prefix, kv)), queue.revision))
     }
