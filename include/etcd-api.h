@@ -13,7 +13,7 @@
  *   EINVAL        an argument that can't be right: NULL or empty where that is not allowed, no servers
  *   ENOENT        there is no such key
  *   ESTALE        the precondition does not hold, or the index is not in the lock's queue (any more)
- *   ECONNREFUSED  nobody listens at that address (or another error of connect(): ENETUNREACH ...)
+ *   ECONNREFUSED  nobody listens at that address (or another error of connect(): ENETUNREACH, EMFILE ...)
  *   EHOSTUNREACH  there is no such host, or the servers can't serve at the moment (no leader)
  *   ECONNRESET    the connection broke before the answer came
  *   ETIMEDOUT     no answer within ETCD_API_REQUEST_TIMEOUT_MS (5000 unless set)
@@ -28,13 +28,12 @@
  *   ECANCELED     another thread closed the session
  *   EBADF         not an open session of this process: closed, or opened before a fork()
  *   ENOTSUP       this version of the library can't do that (TLS, for one)
- *   ENOMEM        no memory, thread or file descriptor
+ *   ENOMEM        no memory or thread
  *   EIO           the server refused for another reason
  *   ENOTRECOVERABLE  a bug in this library
  *
- * The environment can set any option of a session, for programs that know only these functions:
- * ETCD_API_ENDPOINTS, ETCD_API_DEFAULT_PORT, ETCD_API_REQUEST_TIMEOUT_MS, ETCD_API_CONNECT_TIMEOUT_MS,
- * ETCD_API_PATH_KEYS.
+ * The environment sets the options of a session, for programs that know only these functions:
+ * ETCD_API_DEFAULT_PORT, ETCD_API_REQUEST_TIMEOUT_MS, ETCD_API_CONNECT_TIMEOUT_MS, ETCD_API_PATH_KEYS.
  */
 
 
@@ -120,8 +119,8 @@ etcd_session etcd_open_str(const char *server_names);
 /**
  * Closes a session and frees it. Calls that other threads have in progress on it end at once with ECANCELED
  * (one that is just connecting may take ETCD_API_CONNECT_TIMEOUT_MS); whether a change that they had sent was
- * made is then unknown. A waiting etcd_lock() leaves its queue. Locks and keys with a TTL stay until that is
- * over.
+ * made is then unknown. A waiting etcd_lock() first leaves its queue, for which it asks a server once more.
+ * Locks and keys with a TTL stay until that is over.
  *
  * session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
  *   fail with EBADF, so a loop in another thread may be ended in this way.
@@ -188,7 +187,8 @@ enum etcd_result etcd_watch(etcd_session session,
  *   a smaller TTL lasts that long.
  * Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the key has another value (ESTALE) or does not exist (ENOENT), or
  *   the server refused; ETCD_WTF.
- * Blocks until the answer, at most for the request timeout a round trip (three with a ttl). Any thread.
+ * Blocks until the answer, at most for the request timeout a round trip: one, and one each for the lease of
+ *   a ttl that begins and of one that ends. Any thread.
  *   A set that may have reached a server is never sent a second time.
  * Errors: EINVAL, ENOENT, ESTALE, EMSGSIZE, ENOSPC, and those of the connection.
  */
@@ -203,7 +203,7 @@ enum etcd_result etcd_set(etcd_session session,
  *
  * key: as in etcd_get().
  * Returns ETCD_OK; ETCD_PROTOCOL_ERROR with ENOENT when there is no such key; ETCD_WTF.
- * Blocks until the answer, at most for the request timeout. Any thread.
+ * Blocks until the answer, at most for the request timeout, twice if the key has a ttl. Any thread.
  * Errors: EINVAL, ENOENT, and those of the connection.
  */
 enum etcd_result etcd_delete(etcd_session session, const char *key);

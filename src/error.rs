@@ -10,8 +10,6 @@ pub enum ErrorKind {
     InvalidArgument = 10,
     /// The client was closed.
     Closed = 11,
-    /// The caller cancelled.
-    Canceled = 12,
     /// No answer in time.
     Timeout = 13,
     /// Not built into this library, or not offered by this server.
@@ -112,7 +110,6 @@ impl Error {
         use ErrorKind::*;
         let has = |part: &str| text.contains(part);
         let (kind, outcome) = match code {
-            1 => (Canceled, Outcome::Unknown),
             3 if has("request is too large") => (TooLarge, Outcome::Refused),
             3 if has("authentication failed") || has("auth store is old") || has("user name is empty") => {
                 (Unauthenticated, Outcome::Refused)
@@ -131,10 +128,11 @@ impl Error {
             // Asked before the request reaches the log, so it surely was not applied.
             14 if has("no leader") => (Unavailable, Outcome::Refused),
             14 if has("timed out") => (Timeout, Outcome::Unknown),
-            14 => (Unavailable, Outcome::Unknown),
+            // The server gave up in the middle: 1 is "canceled", 13 "internal".
+            1 | 13 | 14 => (Unavailable, Outcome::Unknown),
             16 => (Unauthenticated, Outcome::Refused),
-            // Codes 2 (unknown), 13 (internal), 15 (data loss) and others say nothing about the effect.
-            2 | 10 | 13 | 15 => (Refused, Outcome::Unknown),
+            // Codes 2 (unknown), 10 (aborted) and 15 (data loss) say nothing about the effect.
+            2 | 10 | 15 => (Refused, Outcome::Unknown),
             _ => (Refused, Outcome::Refused),
         };
         let mut error = Self::new(kind, text.trim());
@@ -281,6 +279,8 @@ mod tests {
             (14, "etcdserver: leader changed", Unavailable, Unknown),
             (14, "etcdserver: request timed out", Timeout, Unknown),
             (16, "etcdserver: invalid auth token", Unauthenticated, No),
+            (1, "etcdserver: watch canceled", Unavailable, Unknown),
+            (13, "stream terminated", Unavailable, Unknown),
             (2, "anything", Refused, Unknown),
         ];
         for (code, text, kind, outcome) in table {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -39,6 +40,23 @@ pub fn spawn<T: Send + 'static>(
     // SAFETY: `before` was filled in above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
     thread
+}
+
+/// Lets the system find out by itself, within half a minute of silence, that a connection's other end is gone
+/// without a word: a machine that lost power, a router that forgot the connection.
+pub fn detect_dead_peer(socket: BorrowedFd) {
+    let set = |level, name, value: libc::c_int| {
+        let size = size_of_val(&value) as libc::socklen_t;
+        // SAFETY: the descriptor is open, and the value is as long as said. Failing, it is only not detected.
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), size) };
+    };
+    set(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1);
+    #[cfg(target_os = "linux")]
+    {
+        set(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 10);
+        set(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 5);
+        set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3);
+    }
 }
 
 /// A random lease id: positive, as etcd wants it, and never 0 (0 means "no lease").

@@ -85,7 +85,9 @@ fn the_options_of_the_readme_and_the_header_are_those_of_the_table() {
     for row in TABLE {
         let start = format!("| `{}` | {} |", row.variable, row.default).replace("|  |", "| |");
         assert!(text.contains(&start), "README.md has no row {start}");
-        assert!(header.contains(row.variable), "the header does not name {}", row.variable);
+        // A C program always names its servers itself.
+        let of_no_use = row.name == "endpoints";
+        assert!(of_no_use || header.contains(row.variable), "the header does not name {}", row.variable);
     }
 }
 

@@ -51,7 +51,8 @@ impl Session {
         let other = self.client.grant(ttl.into())?;
         if other.ttl == lease.ttl {
             // The server raised both to the least it grants.
-            return self.client.revoke(other.id);
+            let _ = self.client.revoke(other.id);
+            return Ok(());
         }
         // Until this is done the place lives on its old lease; whatever fails, it is in one queue only once.
         let request = Request::Txn(TxnRequest {
@@ -66,7 +67,7 @@ impl Session {
         let moved = self.client.txn_in(&self.client.context(), &request, Repeat::Harmless);
         let moved = moved.and_then(|(_, reply)| if reply.succeeded { Ok(()) } else { Err(not_held()) });
         match &moved {
-            Ok(()) => self.end_own_lease(&place),
+            Ok(()) => drop(self.end_own_lease(&place)),
             Err(error) if error.outcome() == Outcome::Unknown => {}
             Err(_) => drop(self.client.revoke(other.id)),
         }
@@ -86,16 +87,14 @@ impl Session {
         let token = parse_index(index)?;
         let place = lock::find(&self.client, &name, token)?.ok_or_else(|| not_held(&name, token))?;
         // Found and gone a moment later is as good as released: nobody holds it by this index.
-        lock::release(&self.client, &self.client.context(), &place.key, token)?;
-        self.end_own_lease(&place);
-        Ok(())
+        let released = lock::release(&self.client, &self.client.context(), &place.key, token);
+        // Ending the lease is as good as the release: the place goes with it.
+        if self.end_own_lease(&place) { Ok(()) } else { released.map(|_| ()) }
     }
 
-    fn end_own_lease(&self, place: &KeyValue) {
-        if place.value.starts_with(MARK) {
-            // Nothing hangs on it any more: without an answer it ends by itself.
-            let _ = self.client.revoke(place.lease);
-        }
+    /// Ends a lease that served this place alone. Without an answer it ends by itself.
+    fn end_own_lease(&self, place: &KeyValue) -> bool {
+        place.value.starts_with(MARK) && self.client.revoke(place.lease).is_ok()
     }
 }
 

@@ -54,12 +54,15 @@ impl Session {
     }
 
     fn value_or_children(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        if let Some(kv) = self.client.get(key)? {
+        // Both reads share one deadline.
+        let context = self.client.context();
+        let (_, mut found) = self.client.range_in(&context, RangeRequest::new(KeyRange::key(key)))?;
+        if let Some(kv) = found.kvs.pop() {
             return Ok(Some(kv.value));
         }
         let below = below(key);
         let children = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::prefix(&below[..])) };
-        let (_, found) = self.client.range(children)?;
+        let (_, found) = self.client.range_in(&context, children)?;
         let children: BTreeSet<&[u8]> = found.kvs.iter().filter_map(|kv| child(&below, &kv.key)).collect();
         let children: Vec<&[u8]> = children.into_iter().collect();
         Ok((!children.is_empty()).then(|| children.join(&b'\n')))

@@ -74,7 +74,7 @@ impl Cursor {
     fn next(&mut self, session: &Session, deadline: Deadline) -> Result<Change> {
         loop {
             if let Some(event) = self.rest.pop_front() {
-                self.next_index = event.kv.mod_revision + 1;
+                self.next_index = event.kv.mod_revision.saturating_add(1);
                 return Ok(change(event));
             }
             let batch = self.watcher.next(deadline, session.client.closed())?;

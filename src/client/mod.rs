@@ -206,7 +206,11 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn range(&self, request: RangeRequest) -> Result<(i64, RangeReply)> {
-        let reply = self.call(&Request::Range(request))?;
+        self.range_in(&self.context(), request)
+    }
+
+    pub(crate) fn range_in(&self, context: &Context, request: RangeRequest) -> Result<(i64, RangeReply)> {
+        let reply = self.call_in(context, &Request::Range(request), Repeat::Harmless)?;
         match reply.body {
             Body::Range(found) => Ok((reply.revision, found)),
             other => Err(mismatch(&other)),

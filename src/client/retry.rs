@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn no_unknown_write_is_ever_repeated() {
         use ErrorKind::*;
-        for kind in [Unavailable, Timeout, BadReply, TooManyRequests, Refused, NoResource, Canceled] {
+        for kind in [Unavailable, Timeout, BadReply, TooManyRequests, Refused, NoResource, Closed] {
             let error = Error::new(kind, "").outcome_is(Outcome::Unknown);
             assert_eq!(after(&error, Repeat::Harmful), Next::GiveUp, "{kind:?}");
         }

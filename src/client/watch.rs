@@ -24,6 +24,8 @@ pub struct Watcher {
     stream: Option<Stream>,
     /// A server has confirmed it at least once.
     established: bool,
+    /// How many streams in a row ended without a change.
+    barren_streams: u32,
 }
 
 struct Stream {
@@ -35,7 +37,7 @@ struct Stream {
 
 impl Watcher {
     pub(super) fn new(client: Client, request: WatchRequest) -> Self {
-        Watcher { client, request, stream: None, established: false }
+        Watcher { client, request, stream: None, established: false, barren_streams: 0 }
     }
 
     /// Waits for the next changes. A batch is never empty and never a part of one revision only.
@@ -59,6 +61,7 @@ impl Watcher {
                 Ok(Ok(batch)) => {
                     stream.waiting_bytes.fetch_sub(size_of_batch(&batch), Ordering::Relaxed);
                     if let Some(batch) = self.unseen(batch) {
+                        self.barren_streams = 0;
                         return Ok(batch);
                     }
                 }
@@ -67,6 +70,11 @@ impl Watcher {
                     if retry::after(&error, Repeat::Harmless) == Next::GiveUp {
                         return Err(error);
                     }
+                    // A server that ends streams as soon as they are open must not keep us busy.
+                    if self.barren_streams > 0 {
+                        wait::sleep(retry::backoff(self.barren_streams, sys::random_id() as u64), cancel);
+                    }
+                    self.barren_streams += 1;
                 }
                 Err(Interrupted::Canceled) => return Err(Error::closed()),
                 Err(Interrupted::Timeout) if deadline.passed() => {
@@ -79,9 +87,13 @@ impl Watcher {
 
     /// Drops what was delivered before (old servers repeat) and moves the start behind the rest.
     fn unseen(&mut self, mut batch: WatchBatch) -> Option<WatchBatch> {
+        let progress = batch.events.is_empty();
         batch.events.retain(|event| event.kv.mod_revision >= self.request.start_revision);
-        self.request.start_revision = batch.events.last()?.kv.mod_revision + 1;
-        Some(batch)
+        // A batch without changes says that there were none up to its revision: a watch of quiet keys must
+        // not fall behind what a busy store has compacted.
+        let last = if progress { batch.revision } else { batch.events.last()?.kv.mod_revision };
+        self.request.start_revision = self.request.start_revision.max(last.saturating_add(1));
+        (!progress).then_some(batch)
     }
 
     /// Nothing came for a while: a server that does not answer either is left for another one.
@@ -115,7 +127,7 @@ impl Watcher {
         let sink = || limited_sink(items.clone(), waiting_bytes.clone());
         let (open, endpoint) = self.client.open_watch(context, &self.request, sink)?;
         if self.request.start_revision == 0 {
-            self.request.start_revision = open.revision + 1;
+            self.request.start_revision = open.revision.saturating_add(1);
         }
         self.established = true;
         self.stream = Some(Stream { items, waiting_bytes, endpoint, _open: open });

@@ -71,8 +71,8 @@ pub unsafe extern "C" fn etcd_open_str(server_names: *const c_char) -> etcd_sess
 
 /// Closes a session and frees it. Calls that other threads have in progress on it end at once with ECANCELED
 /// (one that is just connecting may take ETCD_API_CONNECT_TIMEOUT_MS); whether a change that they had sent was
-/// made is then unknown. A waiting etcd_lock() leaves its queue. Locks and keys with a TTL stay until that is
-/// over.
+/// made is then unknown. A waiting etcd_lock() first leaves its queue, for which it asks a server once more.
+/// Locks and keys with a TTL stay until that is over.
 ///
 /// session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
 ///   fail with EBADF, so a loop in another thread may be ended in this way.
@@ -233,7 +233,8 @@ impl Drop for Strings {
 ///   a smaller TTL lasts that long.
 /// Returns ETCD_OK; ETCD_PROTOCOL_ERROR when the key has another value (ESTALE) or does not exist (ENOENT), or
 ///   the server refused; ETCD_WTF.
-/// Blocks until the answer, at most for the request timeout a round trip (three with a ttl). Any thread.
+/// Blocks until the answer, at most for the request timeout a round trip: one, and one each for the lease of
+///   a ttl that begins and of one that ends. Any thread.
 ///   A set that may have reached a server is never sent a second time.
 /// Errors: EINVAL, ENOENT, ESTALE, EMSGSIZE, ENOSPC, and those of the connection.
 #[unsafe(no_mangle)]
@@ -262,7 +263,7 @@ pub unsafe extern "C" fn etcd_set(
 ///
 /// key: as in etcd_get().
 /// Returns ETCD_OK; ETCD_PROTOCOL_ERROR with ENOENT when there is no such key; ETCD_WTF.
-/// Blocks until the answer, at most for the request timeout. Any thread.
+/// Blocks until the answer, at most for the request timeout, twice if the key has a ttl. Any thread.
 /// Errors: EINVAL, ENOENT, and those of the connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_delete(session: etcd_session, key: *const c_char) -> etcd_result {

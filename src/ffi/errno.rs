@@ -39,9 +39,7 @@ fn result_of(error: &Error) -> etcd_result {
     match error.kind() {
         _ if error.outcome() == Outcome::Unknown => etcd_result::ETCD_WTF,
         InvalidArgument if error.server_code() == 0 => etcd_result::ETCD_WTF,
-        Closed | Canceled | Timeout | Unsupported | Panic | NoResource | Unavailable | BadReply => {
-            etcd_result::ETCD_WTF
-        }
+        Closed | Timeout | Unsupported | Panic | NoResource | Unavailable | BadReply => etcd_result::ETCD_WTF,
         _ => etcd_result::ETCD_PROTOCOL_ERROR,
     }
 }
@@ -49,7 +47,7 @@ fn result_of(error: &Error) -> etcd_result {
 fn errno_of(error: &Error) -> i32 {
     match error.kind() {
         ErrorKind::InvalidArgument => libc::EINVAL,
-        ErrorKind::Closed | ErrorKind::Canceled => libc::ECANCELED,
+        ErrorKind::Closed => libc::ECANCELED,
         ErrorKind::Timeout => libc::ETIMEDOUT,
         ErrorKind::Unsupported => libc::ENOTSUP,
         ErrorKind::Panic => libc::ENOTRECOVERABLE,

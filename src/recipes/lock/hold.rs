@@ -5,12 +5,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{Place, deletes, leave, watch_key};
-use crate::client::{Client, Lease};
+use crate::client::{Client, Lease, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::sys;
 use crate::transport::Context;
-use crate::wait::{Cancel, Deadline, Interrupted, Mailbox, lock};
+use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox, lock};
 
 /// A held lock that is kept alive by a thread of the library and tells when it is lost.
 pub struct Hold {
@@ -64,7 +64,8 @@ impl Hold {
         self.shared.remaining().is_some() && lock(&self.shared.lost).is_none()
     }
 
-    /// Releases the lock. Tells whether it was still held.
+    /// Releases the lock. Tells whether it was still held, as far as the answer that arrived can tell: after
+    /// a first answer that was lost it is `false` too.
     ///
     /// # Errors
     /// When no server confirms it; the lock then ends with its lease.
@@ -104,42 +105,46 @@ impl HoldState {
     /// Renews until stopped (`None`) or lost.
     fn keep(&self, client: &Client, stop: &Cancel) -> Option<Error> {
         let mut revision = self.place.token;
-        let third = self.third();
         let wakes = Mailbox::default();
         let mut watch = None;
-        let mut pause = third;
+        let mut renew_at = self.in_time(self.third());
         loop {
             if watch.is_none() {
-                watch = watch_key(
-                    client,
-                    &self.context(client, stop),
-                    &self.place.key,
-                    revision,
-                    &wakes,
-                    |item| item,
-                );
+                let context = self.context(client, stop);
+                watch = watch_key(client, &context, &self.place.key, revision, &wakes, |item| item);
             }
-            let Some(left) = self.remaining() else { return Some(self.expired()) };
-            match wakes.recv(Deadline::after(pause.min(left)), stop) {
+            let left = self.remaining();
+            match wakes.recv(renew_at, stop) {
+                _ if left.is_none() => return Some(self.expired()),
                 Err(Interrupted::Canceled) => return None,
                 Ok(Ok(batch)) if deletes(&batch, &self.place.key) => {
                     // A process that slept through its TTL sees the end of its lease only now.
                     return Some(self.remaining().map_or_else(|| self.expired(), |_| self.removed()));
                 }
                 Ok(Ok(_)) => continue,
-                Ok(Err(_)) => watch = None,
+                Ok(Err(_)) => {
+                    watch = None;
+                    // A server that ends watches as soon as they are open must not keep us busy.
+                    wait::sleep(retry::backoff(0, sys::random_id() as u64), stop);
+                }
                 Err(Interrupted::Timeout) => {}
             }
-            pause = match self.renew(client, stop) {
+            renew_at = match self.renew(client, stop) {
                 Ok(seen) => {
                     revision = seen;
-                    third
+                    self.in_time(self.third())
                 }
                 Err(error) if error.kind() == ErrorKind::Lost => return Some(error),
                 // No server: try again soon, until the time is over.
-                Err(_) => (third / 4).min(Duration::from_millis(500)),
+                Err(_) => self.in_time(Duration::from_millis(500)),
             };
         }
+    }
+
+    /// After this time, or earlier when less than twice that is left.
+    fn in_time(&self, time: Duration) -> Deadline {
+        let half = self.remaining().unwrap_or_default() / 2;
+        Deadline::after(time.min(half.max(Duration::from_millis(10))))
     }
 
     /// A third of the TTL, so that there is time for another try, and never longer than the hold is sure.
@@ -158,25 +163,22 @@ impl HoldState {
             return Err(self.expired());
         }
         let context = self.context(client, stop);
-        let Some(lease) = client.keep_alive_in(&context, self.place.lease.id)? else {
-            return Err(self.place.lease.ended());
-        };
         let own = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(&self.place.key[..])) };
         let reply = client.call_in(&context, &Request::Range(own), Repeat::Harmless)?;
-        match reply.body {
-            Body::Range(found) if !found.kvs.iter().any(|kv| kv.create_revision == self.place.token) => {
-                Err(self.removed())
-            }
-            _ => {
-                let mut until = lock(&self.until);
-                // A lost hold never comes back to life, also when the answer is good news that came too late.
-                if *until <= sys::boot_time() {
-                    return Err(self.expired());
-                }
-                *until = sure_until(&lease);
-                Ok(reply.revision)
-            }
+        let own = match reply.body {
+            Body::Range(found) => found.kvs.into_iter().find(|kv| kv.create_revision == self.place.token),
+            _ => None,
+        };
+        // Whoever renews it by its index with another TTL moves it to another lease: that one counts.
+        let lease = own.ok_or_else(|| self.removed())?.lease;
+        let lease = client.keep_alive_in(&context, lease)?.ok_or_else(|| self.place.lease.ended())?;
+        let mut until = lock(&self.until);
+        // A lost hold never comes back to life, also when the answer is good news that came too late.
+        if *until <= sys::boot_time() {
+            return Err(self.expired());
         }
+        *until = sure_until(&lease);
+        Ok(reply.revision)
     }
 
     fn expired(&self) -> Error {

@@ -51,19 +51,18 @@ pub fn acquire(
     let id = sys::random_id();
     let lease = client.grant_in(&limits.context(client), id, ttl).map_err(|error| {
         if error.outcome() == Outcome::Unknown {
-            abandon(client, id, &error);
+            abandon(client, id);
         }
         during(error)
     })?;
     let (mut place, alone) =
         enqueue(client, &limits.context(client), name, lease, value).map_err(|error| {
-            abandon(client, id, &error);
+            abandon(client, id);
             during(error)
         })?;
-    if alone {
-        return Ok(place);
-    }
-    match Waiter::new(client, &mut place, limits).wait() {
+    let mut waiter = Waiter::new(client, &mut place, limits);
+    let waited = if alone { Ok(()) } else { waiter.wait() };
+    match waited.and_then(|()| waiter.start_ttl()) {
         Ok(()) => Ok(place),
         Err(error) => {
             let _ = leave(client, &place);
@@ -72,23 +71,16 @@ pub fn acquire(
     }
 }
 
-/// Ends a lease whose grant, or whose place in the queue, failed with `error`. Without an answer it ends by
-/// itself, which may be long after.
-fn abandon(client: &Client, lease: i64, error: &Error) {
-    if error.kind() == ErrorKind::Timeout {
-        // Nobody answers, and the caller has waited long enough.
-        return;
-    }
-    if error.kind() != ErrorKind::Closed {
-        let _ = client.revoke_in(&client.parting_context(), lease);
-        return;
-    }
+/// Ends a lease whose grant, or whose place in the queue, failed. A place that reaches its server later than
+/// this finds no lease and fails. Without an answer the lease ends by itself, which may be long after.
+fn abandon(client: &Client, lease: i64) {
     // What was cut off in the middle may reach its server after a first attempt to undo it.
     for pause in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200)] {
         std::thread::sleep(pause);
         let hasty = client.context_for(Deadline::after(Duration::from_secs(1)), &Cancel::new());
-        if client.call_in(&hasty, &Request::LeaseRevoke { id: lease }, Repeat::Harmless).is_ok() {
-            return;
+        match client.call_in(&hasty, &Request::LeaseRevoke { id: lease }, Repeat::Harmless) {
+            Err(error) if error.kind() == ErrorKind::LeaseNotFound => {}
+            _ => return,
         }
     }
 }
@@ -196,7 +188,7 @@ fn watch_key<T: Send + 'static>(
     wakes: &Mailbox<T>,
     wake: fn(Result<WatchBatch>) -> T,
 ) -> Option<WatchStream> {
-    let request = WatchRequest { range: KeyRange::key(key), start_revision: revision + 1 };
+    let request = WatchRequest { range: KeyRange::key(key), start_revision: revision.saturating_add(1) };
     let sink = || -> WatchSink {
         let wakes = wakes.clone();
         Box::new(move |item| {

@@ -61,16 +61,21 @@ impl<'a> Waiter<'a> {
     }
 
     pub fn wait(&mut self) -> Result<()> {
-        let mut waited = false;
         while let (Some(predecessor), revision) = self.predecessor()? {
-            waited = true;
             self.wait_for(&predecessor, revision)?;
         }
-        if waited {
-            // The TTL runs from the moment at which the lock is held; and a lease that ended holds nothing.
-            self.keep_alive()?;
-        }
         Ok(())
+    }
+
+    /// The TTL runs from the moment at which the lock is held, and a lease that ended holds nothing: one that
+    /// was not started just now is started anew.
+    pub fn start_ttl(&mut self) -> Result<()> {
+        let age = sys::boot_time().saturating_sub(self.place.lease.started);
+        if age > self.part_of_ttl(20) { self.keep_alive() } else { Ok(()) }
+    }
+
+    fn prefix(&self) -> Vec<u8> {
+        [&self.place.name[..], b"/"].concat()
     }
 
     fn lost(&self) -> Error {
@@ -113,7 +118,7 @@ impl<'a> Waiter<'a> {
 
     /// The place before the own one, and the revision at which it was read.
     fn predecessor(&mut self) -> Result<(Option<KeyValue>, i64)> {
-        let prefix = [&self.place.name[..], b"/"].concat();
+        let prefix = self.prefix();
         let before =
             RangeRequest { max_create_revision: self.place.token - 1, ..newest_first(&self.place.name) };
         let mut queue = self.read(RangeRequest { limit: 1, ..before.clone() })?;
@@ -128,8 +133,11 @@ impl<'a> Waiter<'a> {
     fn read(&mut self, range: RangeRequest) -> Result<Queue> {
         let queue = self.insist(|waiter| waiter.read_once(range.clone()))?;
         let Some(own) = &queue.own else { return Err(self.lost()) };
-        // Whoever renews a waiting place with another TTL moves it to another lease.
-        self.place.lease.id = own.lease;
+        if self.place.lease.id != own.lease {
+            // Whoever renews a waiting place with another TTL moves it to another lease, perhaps a short one.
+            self.place.lease.id = own.lease;
+            self.next_keep_alive = Deadline::after(Duration::ZERO);
+        }
         Ok(queue)
     }
 
@@ -188,7 +196,7 @@ impl<'a> Waiter<'a> {
             }
             if next_look.passed() {
                 let queue = self.read(exactly(predecessor))?;
-                if queue.others.is_empty() {
+                if !queue.others.iter().any(|kv| is_place(&self.prefix(), kv)) {
                     return Ok(());
                 }
                 revision = queue.revision;
@@ -201,6 +209,12 @@ impl<'a> Waiter<'a> {
                 Ok(Wake::Own(Ok(batch))) if deletes(&batch, &self.place.key) => return Err(self.lost()),
                 Ok(Wake::Own(Err(_)) | Wake::Predecessor(Err(_))) => {
                     watches = Watches::default();
+                    next_look = Deadline::after(Duration::ZERO);
+                    // A server that ends watches as soon as they are open must not keep us busy.
+                    wait::sleep(retry::backoff(0, sys::random_id() as u64), self.limits.cancel);
+                }
+                // A change that is no end: of the lease, say.
+                Ok(Wake::Own(Ok(batch)) | Wake::Predecessor(Ok(batch))) if !batch.events.is_empty() => {
                     next_look = Deadline::after(Duration::ZERO);
                 }
                 Ok(_) | Err(_) => {}

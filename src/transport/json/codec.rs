@@ -39,6 +39,7 @@ pub fn encode(request: &Request) -> (&'static str, Value) {
 /// The body that opens a watch. Where the server can, it cuts long answers into pieces of some megabyte.
 pub fn encode_watch(request: &WatchRequest, api: &str) -> Value {
     let mut create = encode_keys(&request.range);
+    create["progress_notify"] = json!(true);
     if api != "/v3beta" {
         create["fragment"] = json!(true);
     }

@@ -1,18 +1,21 @@
 //! How ureq reaches an endpoint: TCP or a Unix socket, with failures told apart from what happens later.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, TcpConnector, Transport,
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, ShutdownHandle, Transport,
 };
 
-use super::interrupt::{Cuttable, Handle};
+use super::interrupt;
 use crate::error::{Error, ErrorKind};
+use crate::sys;
 use crate::wait::lock;
 
 /// Where an endpoint is.
@@ -41,25 +44,22 @@ impl Place {
 
 /// No connection was made: nothing was sent.
 #[derive(Debug)]
-pub struct ConnectFailed(ureq::Error);
+pub struct ConnectFailed(io::Error);
 
 impl ConnectFailed {
     pub fn into_error(self) -> Error {
-        match self.0 {
-            ureq::Error::Timeout(_) => Error::new(ErrorKind::Timeout, "no connection in time"),
-            ureq::Error::Io(io) => match io.kind() {
-                io::ErrorKind::ConnectionRefused => refused("connection refused"),
-                // A Unix socket that is not there: the same to a program as a port where nobody listens.
-                io::ErrorKind::NotFound => refused("no such socket"),
-                _ => Error::new(ErrorKind::Unavailable, format!("no connection: {io}")).caused_by(&io),
-            },
-            other => Error::new(ErrorKind::Unavailable, format!("no connection: {other}")),
+        let refused = |fault: &str| Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNREFUSED);
+        match self.0.kind() {
+            io::ErrorKind::TimedOut => Error::new(ErrorKind::Timeout, "no connection in time"),
+            io::ErrorKind::ConnectionRefused => refused("connection refused"),
+            // A Unix socket that is not there: the same to a program as a port where nobody listens.
+            io::ErrorKind::NotFound => refused("no such socket"),
+            _ => {
+                let fault = format!("no connection: {}", self.0);
+                Error::new(ErrorKind::Unavailable, fault).caused_by(&self.0)
+            }
         }
     }
-}
-
-fn refused(fault: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNREFUSED)
 }
 
 impl std::fmt::Display for ConnectFailed {
@@ -74,7 +74,6 @@ impl std::error::Error for ConnectFailed {}
 #[derive(Debug)]
 pub struct Connect {
     unix: Option<String>,
-    tcp: TcpConnector,
 }
 
 impl Connect {
@@ -83,110 +82,159 @@ impl Connect {
             Place::Unix(path) => Some(path.clone()),
             Place::Tcp { .. } => None,
         };
-        Connect { unix, tcp: TcpConnector::default() }
+        Connect { unix }
     }
+
+    fn open(&self, details: &ConnectionDetails) -> io::Result<Stream> {
+        match &self.unix {
+            // Waits only while the server's backlog is full.
+            Some(path) => UnixStream::connect(path).map(Stream::Unix),
+            None => connect_tcp(&details.addrs, details.timeout).map(Stream::Tcp),
+        }
+    }
+}
+
+/// Tries one address after the other, each with an equal share of the time that is left.
+fn connect_tcp(addresses: &[SocketAddr], timeout: NextTimeout) -> io::Result<TcpStream> {
+    let start = Instant::now();
+    let mut failed = io::Error::from(io::ErrorKind::TimedOut);
+    for (tried, address) in addresses.iter().enumerate() {
+        let share = timeout.not_zero().map(|all| {
+            let untried = (addresses.len() - tried) as u32;
+            (all.saturating_sub(start.elapsed()) / untried).max(Duration::from_millis(1))
+        });
+        let opened = match share {
+            Some(share) => TcpStream::connect_timeout(address, share),
+            None => TcpStream::connect(address),
+        };
+        match opened {
+            Ok(stream) => {
+                stream.set_nodelay(true)?;
+                sys::detect_dead_peer(stream.as_fd());
+                return Ok(stream);
+            }
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 impl Connector<()> for Connect {
-    type Out = Cuttable;
+    type Out = Socket;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        let handle = Arc::new(Mutex::new(None));
-        let (seen, register) = (handle.clone(), details.register_shutdown.clone());
-        let details = ConnectionDetails {
-            register_shutdown: Arc::new(move |handle| {
-                *lock(&seen) = Some(handle.clone());
-                register(handle)
-            }),
-            uri: details.uri,
-            addrs: details.addrs.clone(),
-            config: details.config,
-            request_level: details.request_level,
-            resolver: details.resolver,
-            now: details.now,
-            timeout: details.timeout,
-            current_time: details.current_time.clone(),
-            run_connector: details.run_connector.clone(),
-        };
-        let opened =
-            self.open(&details).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed(error))))?;
-        let handle = Handle(lock(&handle).take());
-        Ok(opened.map(|inner| Cuttable { inner, handle }))
+        let stream =
+            self.open(details).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed(error))))?;
+        let stream = Arc::new(stream);
+        (details.register_shutdown)(Arc::downgrade(&stream) as _)?;
+        let config = details.config;
+        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
+        Ok(Some(Socket { stream, buffers }))
     }
 }
 
-impl Connect {
-    fn open(&self, details: &ConnectionDetails) -> Result<Option<Box<dyn Transport>>, ureq::Error> {
-        let Some(path) = &self.unix else {
-            let tcp = Connector::<()>::connect(&self.tcp, details, None)?;
-            return Ok(tcp.map(|transport| Box::new(transport) as _));
-        };
-        let socket = UnixSocket::open(path, details)?;
-        (details.register_shutdown)(Arc::downgrade(&socket.stream) as _)?;
-        Ok(Some(Box::new(socket)))
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_read_timeout(time),
+            Stream::Unix(stream) => stream.set_read_timeout(time),
+        }
+    }
+
+    fn set_write_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_write_timeout(time),
+            Stream::Unix(stream) => stream.set_write_timeout(time),
+        }
+    }
+
+    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
+            Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let result = match self {
+                Stream::Tcp(stream) => (&*stream).read(buffer),
+                Stream::Unix(stream) => (&*stream).read(buffer),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => return result,
+            }
+        }
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Stream::Tcp(stream) => (&*stream).write_all(bytes),
+            Stream::Unix(stream) => (&*stream).write_all(bytes),
+        }
     }
 }
 
-/// A Unix socket as ureq wants it. Connecting to one never waits: it is there or not.
-struct UnixSocket {
+impl ShutdownHandle for Stream {
+    fn shutdown(&self) {
+        // An error means that it is closed already.
+        let _ = match self {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+/// A connection as ureq wants it, which tells the request that uses it how to cut it.
+pub struct Socket {
     stream: Arc<Stream>,
     buffers: LazyBuffers,
 }
 
-struct Stream(UnixStream);
-
-impl ShutdownHandle for Stream {
-    fn shutdown(&self) {
-        let _ = self.0.shutdown(Shutdown::Both);
-    }
-}
-
-impl UnixSocket {
-    fn open(path: &str, details: &ConnectionDetails) -> io::Result<Self> {
-        let stream = Arc::new(Stream(UnixStream::connect(path)?));
-        let config = details.config;
-        let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(UnixSocket { stream, buffers })
-    }
-}
-
-impl std::fmt::Debug for UnixSocket {
+impl std::fmt::Debug for Socket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("UnixSocket")
+        f.write_str("Socket")
     }
 }
 
-impl Transport for UnixSocket {
+impl Socket {
+    fn used_by_current_request(&self) -> io::Result<()> {
+        let handle: Arc<dyn ShutdownHandle> = self.stream.clone();
+        interrupt::uses(&handle)
+    }
+}
+
+impl Transport for Socket {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        let mut stream = &self.stream.0;
-        stream.set_write_timeout(timeout.not_zero().map(|time| *time))?;
-        let output = &self.buffers.output()[..amount];
-        stream.write_all(output).map_err(|error| timed(error, timeout))
+        self.used_by_current_request()?;
+        self.stream.set_write_timeout(timeout.not_zero().map(|time| *time))?;
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| timed(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        let mut stream = &self.stream.0;
-        stream.set_read_timeout(timeout.not_zero().map(|time| *time))?;
-        let amount = loop {
-            match stream.read(self.buffers.input_append_buf()) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                result => break result.map_err(|error| timed(error, timeout))?,
-            }
-        };
+        self.used_by_current_request()?;
+        self.stream.set_read_timeout(timeout.not_zero().map(|time| *time))?;
+        let read = self.stream.read(self.buffers.input_append_buf());
+        let amount = read.map_err(|error| timed(error, timeout))?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
     fn is_open(&mut self) -> bool {
         // An idle connection has nothing to read; anything else, the end included, makes it unfit.
-        let mut stream = &self.stream.0;
-        let quiet = stream.set_nonblocking(true).is_ok()
-            && matches!(stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        stream.set_nonblocking(false).is_ok() && quiet
+        let quiet = self.stream.set_nonblocking(true).is_ok()
+            && matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.stream.set_nonblocking(false).is_ok() && quiet
     }
 }
 
@@ -197,30 +245,52 @@ fn timed(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     }
 }
 
-/// Finds addresses: literal ones at once (ureq's own resolver takes a thread for each), names by the system.
-#[derive(Debug)]
-pub struct Resolve;
+/// How long an answer of the system's resolver is used: ureq asks before each request, also when it then
+/// takes a connection that is open.
+const NAMES_KEPT: Duration = Duration::from_secs(1);
+
+/// Finds the addresses of one endpoint.
+#[derive(Debug, Default)]
+pub struct Resolve {
+    last: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+}
+
+impl Resolve {
+    fn look_up(&self, host: &str, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return Ok(vec![SocketAddr::new(address, port)]);
+        }
+        if let Some((when, addresses)) = &*lock(&self.last)
+            && when.elapsed() < NAMES_KEPT
+        {
+            return Ok(addresses.clone());
+        }
+        // The system's resolver knows no deadline: it gets a thread, which is left behind if it is late.
+        let (answer, name) = (mpsc::sync_channel(1), host.to_owned());
+        let ask = move || answer.0.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+        sys::spawn("etcd-resolve", ask)?;
+        let found = match timeout.not_zero() {
+            Some(time) => answer.1.recv_timeout(*time).map_err(|_| ureq::Error::Timeout(timeout.reason))?,
+            None => answer.1.recv().map_err(|_| ureq::Error::HostNotFound)?,
+        };
+        let addresses = found.map_err(|_| ureq::Error::HostNotFound)?;
+        *lock(&self.last) = Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
+    }
+}
 
 impl Resolver for Resolve {
     fn resolve(
         &self,
         uri: &Uri,
-        config: &ureq::config::Config,
+        _: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let port = uri.port_u16().unwrap_or(80);
-        match host.parse::<IpAddr>() {
-            Ok(address) => {
-                let mut found = ResolvedSocketAddrs::from_fn(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
-                found.push(SocketAddr::new(address, port));
-                Ok(found)
-            }
-            Err(_) => DefaultResolver::default().resolve(uri, config, timeout).map_err(|error| match error {
-                // Looking a name up fails before anything is sent, whatever the system says.
-                ureq::Error::Io(_) => ureq::Error::HostNotFound,
-                other => other,
-            }),
-        }
+        let addresses = self.look_up(host, uri.port_u16().unwrap_or(80), timeout)?;
+        let mut found = ResolvedSocketAddrs::from_fn(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
+        // As many as ureq's list holds.
+        addresses.into_iter().take(16).for_each(|address| found.push(address));
+        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
     }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, Weak};
 
-use ureq::unversioned::transport::{Buffers, NextTimeout, ShutdownHandle, Transport};
+use ureq::unversioned::transport::ShutdownHandle;
 
 use crate::wait::{Cancel, Listening, lock};
 
@@ -28,81 +28,46 @@ struct State {
 
 impl Request {
     fn cut(&self) {
-        let connection = {
-            let mut state = lock(&self.state);
-            state.cut = true;
-            state.connection.as_ref().and_then(Weak::upgrade)
-        };
-        if let Some(connection) = connection {
+        let mut state = lock(&self.state);
+        state.cut = true;
+        if let Some(connection) = state.connection.as_ref().and_then(Weak::upgrade) {
             connection.shutdown();
         }
     }
 }
 
 /// As long as this lives, triggering the token ends what the calling thread asks ureq for.
-pub struct Interruptible<'a>(#[expect(dead_code, reason = "listens until it is dropped")] Listening<'a>);
+pub struct Interruptible<'a> {
+    request: Arc<Request>,
+    _listening: Listening<'a>,
+}
 
 impl<'a> Interruptible<'a> {
     pub fn by(cancel: &'a Cancel) -> Self {
         let request = Arc::<Request>::default();
         CURRENT.set(Some(request.clone()));
-        Interruptible(cancel.listen(move || request.cut()))
+        let to_cut = request.clone();
+        Interruptible { request, _listening: cancel.listen(move || to_cut.cut()) }
     }
 }
 
 impl Drop for Interruptible<'_> {
     fn drop(&mut self) {
         CURRENT.set(None);
+        // By now the connection may serve somebody else.
+        lock(&self.request.state).connection = None;
     }
 }
 
-/// A connection that tells requests how to cut it.
-#[derive(Debug)]
-pub struct Cuttable {
-    pub inner: Box<dyn Transport>,
-    pub handle: Handle,
-}
-
-/// How to cut a connection.
-pub struct Handle(pub Option<Weak<dyn ShutdownHandle>>);
-
-impl std::fmt::Debug for Handle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Handle")
-    }
-}
-
-impl Cuttable {
-    /// To be called before anything that may block.
-    fn use_by_current(&self) -> Result<(), ureq::Error> {
-        CURRENT.with_borrow(|current| {
-            let Some(request) = current else { return Ok(()) };
-            let mut state = lock(&request.state);
-            if state.cut {
-                return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
-            }
-            state.connection.clone_from(&self.handle.0);
-            Ok(())
-        })
-    }
-}
-
-impl Transport for Cuttable {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        self.inner.buffers()
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
-        self.use_by_current()?;
-        self.inner.transmit_output(amount, timeout)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
-        self.use_by_current()?;
-        self.inner.await_input(timeout)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.inner.is_open()
-    }
+/// Tells this thread's request which connection it uses; to be called before anything that may block.
+pub fn uses(connection: &Arc<dyn ShutdownHandle>) -> io::Result<()> {
+    CURRENT.with_borrow(|current| {
+        let Some(request) = current else { return Ok(()) };
+        let mut state = lock(&request.state);
+        if state.cut {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        state.connection = Some(Arc::downgrade(connection));
+        Ok(())
+    })
 }

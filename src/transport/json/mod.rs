@@ -59,8 +59,7 @@ impl Json {
         if left == Some(Duration::ZERO) {
             return Err(Error::new(ErrorKind::Timeout, "no time left to send it").at(&self.name));
         }
-        let connect =
-            context.send_by.remaining().map_or(self.connect_timeout, |l| l.min(self.connect_timeout));
+        let connect = Some(self.time_to_connect(context));
         let sent = match body {
             None => self.agent.get(url).config().timeout_global(left).build().call(),
             Some(body) => self
@@ -69,11 +68,16 @@ impl Json {
                 .header("content-type", "application/json")
                 .config()
                 .timeout_global(left)
-                .timeout_connect(Some(connect))
+                .timeout_resolve(connect)
+                .timeout_connect(connect)
                 .build()
                 .send(body),
         };
         sent.map_err(|error| self.fault(error, context))
+    }
+
+    fn time_to_connect(&self, context: &Context) -> Duration {
+        context.send_by.remaining().map_or(self.connect_timeout, |left| left.min(self.connect_timeout))
     }
 
     /// What a failed exchange means.
@@ -162,7 +166,7 @@ fn new_agent(place: &Place, connect_timeout: Duration) -> Agent {
         .max_idle_connections(IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .build();
-    Agent::with_parts(config, Connect::new(place), Resolve)
+    Agent::with_parts(config, Connect::new(place), Resolve::default())
 }
 
 impl Transport for Json {

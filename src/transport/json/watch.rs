@@ -56,7 +56,9 @@ impl Json {
         let left = context.deadline.remaining();
         let _interruptible = Interruptible::by(&context.cancel);
         let request = agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
-        let sent = request.config().timeout_send_request(left).timeout_recv_response(left).build().send(body);
+        let connect = Some(self.time_to_connect(context));
+        let config = request.config().timeout_resolve(connect).timeout_connect(connect);
+        let sent = config.timeout_send_request(left).timeout_recv_response(left).build().send(body);
         sent.map_err(|error| self.fault(error, context))
     }
 }
@@ -104,7 +106,9 @@ impl Reader {
                 }
                 Ok(WatchLine::Changes { batch, fragment }) => {
                     let batch = self.whole_revisions(batch, fragment);
-                    if !batch.events.is_empty() && !(self.sink)(Ok(batch)) {
+                    // Without changes it is a sign of progress, unless something of its answer is to come.
+                    let complete = !batch.events.is_empty() || !fragment;
+                    if complete && !(self.sink)(Ok(batch)) {
                         return;
                     }
                 }
