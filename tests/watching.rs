@@ -1,14 +1,14 @@
 //! A loop around `etcd_watch` while servers come and go.
 
 use std::ffi::{CStr, CString, c_char, c_int};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::ptr::null_mut;
 use std::time::{Duration, Instant};
 
 use etcd::ffi::classic::{etcd_close, etcd_open_str, etcd_watch};
 use etcd::ffi::types::{etcd_result, etcd_session};
 
-use crate::support::{Etcd, Language, VERSIONS, call, program};
+use crate::support::{Etcd, Language, Running, VERSIONS, built, call, program};
 
 const CHANGES: usize = 10_000;
 const KEY: &str = "watching/number";
@@ -63,4 +63,25 @@ fn a_loop_on_etcd_sees_10000_changes_once_and_in_order_across_two_restarts() {
         let wanted: Vec<String> = (0..=CHANGES).map(|number| number.to_string()).collect();
         assert!(seen == wanted, "not each once and in order");
     }
+}
+
+#[test]
+fn a_quiet_watch_on_etcd_does_not_fall_behind_the_compaction_of_a_busy_store() {
+    let flags = &["--experimental-watch-progress-notify-interval=300ms"];
+    let Some(mut etcd) = Etcd::start_with(VERSIONS[1], flags) else { return };
+    let servers = etcd.servers();
+    let mut tool = Command::new(built().join("etcd-api"));
+    let mut watch = Running::start(tool.args(["-s", &servers, "watch", "-i", "1", "quiet"]));
+    etcd.ask(&["put", "quiet", "before"]);
+    assert_eq!(watch.line(), "put 2 quiet before");
+    for number in 3..=50 {
+        etcd.ask(&["put", "busy", &number.to_string()]);
+    }
+    // The server tells that it has nothing for us up to here; then all of it is compacted away.
+    std::thread::sleep(Duration::from_secs(2));
+    etcd.ask(&["compact", "50"]);
+    etcd.kill();
+    etcd.revive();
+    etcd.ask(&["put", "quiet", "after"]);
+    assert_eq!(watch.line(), "put 51 quiet after");
 }

@@ -29,16 +29,22 @@ struct Member {
     port: u16,
     peer: String,
     cluster: String,
+    flags: &'static [&'static str],
 }
 
 impl Etcd {
     /// Starts a server and waits until it serves; `None` (and the test is noted as skipped) where this
     /// version is not to be had.
     pub fn start(version: &str) -> Option<Self> {
+        Self::start_with(version, &[])
+    }
+
+    /// The same with further flags.
+    pub fn start_with(version: &str, flags: &'static [&'static str]) -> Option<Self> {
         // A single member never talks to a peer: any free port will do, and 0 is one.
         let peer = "http://127.0.0.1:0".to_owned();
         let cluster = format!("first={peer}");
-        let etcd = Self::launch(version, "first", peer, cluster)?;
+        let etcd = Self::launch(version, "first", peer, cluster, flags)?;
         etcd.wait_until_it_serves();
         Some(etcd)
     }
@@ -48,13 +54,19 @@ impl Etcd {
         let peers =
             ["first", "second", "third"].map(|name| (name, format!("http://127.0.0.1:{}", free_port())));
         let cluster = peers.clone().map(|(name, peer)| format!("{name}={peer}")).join(",");
-        let members = peers.map(|(name, peer)| Self::launch(version, name, peer, cluster.clone()));
+        let members = peers.map(|(name, peer)| Self::launch(version, name, peer, cluster.clone(), &[]));
         let members: Vec<Self> = members.into_iter().collect::<Option<_>>()?;
         members.iter().for_each(Self::wait_until_it_serves);
         Some(members)
     }
 
-    fn launch(version: &str, name: &'static str, peer: String, cluster: String) -> Option<Self> {
+    fn launch(
+        version: &str,
+        name: &'static str,
+        peer: String,
+        cluster: String,
+        flags: &'static [&'static str],
+    ) -> Option<Self> {
         let binaries = match fetch(&format!("etcd-{version}")) {
             Ok(folder) => folder.join("usr/bin"),
             Err(reason) => {
@@ -63,7 +75,7 @@ impl Etcd {
             }
         };
         let knows_no_fsync = version != BETA_GATEWAY;
-        let member = Member { binaries, knows_no_fsync, name, port: free_port(), peer, cluster };
+        let member = Member { binaries, knows_no_fsync, name, port: free_port(), peer, cluster, flags };
         let data = TempDir::new();
         let process = member.launch(&data);
         Some(Etcd { member, data, process })
@@ -164,6 +176,7 @@ impl Member {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &self.peer, "--initial-advertise-peer-urls", &self.peer])
             .args(["--initial-cluster", &self.cluster])
+            .args(self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
