@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{LazyLock, Mutex, OnceLock};
 
-use super::{TempDir, root, skip};
+use super::{root, skip};
 
 /// Where a pinned tool is, downloading it if need be. An error says why it is not to be had.
 pub fn fetch(group: &str) -> Result<PathBuf, String> {
@@ -70,15 +70,14 @@ impl Language {
     }
 }
 
-/// A C program, compiled and linked against the built library; kept for the whole test run.
+/// A C program, compiled and linked against the built library, once in a test run.
 pub fn program(source: &str, language: Language) -> PathBuf {
-    static FOLDER: OnceLock<TempDir> = OnceLock::new();
     static DONE: LazyLock<Mutex<HashMap<(String, Language), PathBuf>>> = LazyLock::new(Mutex::default);
     let mut done = DONE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let entry = done.entry((source.into(), language));
     let build = || {
         let name = source.replace(['/', '.'], "-") + if language == Language::Cpp { "-cpp" } else { "" };
-        let program = FOLDER.get_or_init(TempDir::new).path().join(name);
+        let program = scratch("programs").join(name);
         run(language
             .compiler()
             .arg(format!("-I{}", root().join("include").display()))
@@ -121,14 +120,16 @@ pub fn julia() -> Option<Command> {
     let path: Vec<String> = libraries.iter().map(|l| folder.join(l).display().to_string()).collect();
     let mut command = Command::new(folder.join("usr/bin/julia"));
     command.env("LD_LIBRARY_PATH", path.join(":")).env("ETCD_API_LIBRARY", built().join("libetcd.so"));
-    command.arg("--startup-file=no").env("JULIA_DEPOT_PATH", depot());
+    // Julia writes compiled code into its depot; that is no business of the user's home.
+    command.arg("--startup-file=no").env("JULIA_DEPOT_PATH", scratch("julia"));
     Some(command)
 }
 
-/// Julia writes compiled code into its depot; that is no business of the user's home.
-fn depot() -> &'static Path {
-    static DEPOT: OnceLock<TempDir> = OnceLock::new();
-    DEPOT.get_or_init(TempDir::new).path()
+/// A folder for what lasts as long as the build does.
+fn scratch(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).expect("the build folder takes files");
+    folder
 }
 
 /// Node with koffi installed from the lock file beside the example; `None` (noted) where there is none.
