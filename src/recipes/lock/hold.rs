@@ -113,9 +113,7 @@ impl HoldState {
                 let context = self.context(client, stop);
                 watch = watch_key(client, &context, &self.place.key, revision, &wakes, |item| item);
             }
-            let left = self.remaining();
             match wakes.recv(renew_at, stop) {
-                _ if left.is_none() => return Some(self.expired()),
                 Err(Interrupted::Canceled) => return None,
                 Ok(Ok(batch)) if deletes(&batch, &self.place.key) => {
                     // A process that slept through its TTL sees the end of its lease only now.
@@ -164,11 +162,8 @@ impl HoldState {
         }
         let context = self.context(client, stop);
         let own = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(&self.place.key[..])) };
-        let reply = client.call_in(&context, &Request::Range(own), Repeat::Harmless)?;
-        let own = match reply.body {
-            Body::Range(found) => found.kvs.into_iter().find(|kv| kv.create_revision == self.place.token),
-            _ => None,
-        };
+        let (revision, found) = client.range_in(&context, own)?;
+        let own = found.kvs.into_iter().find(|kv| kv.create_revision == self.place.token);
         // Whoever renews it by its index with another TTL moves it to another lease: that one counts.
         let lease = own.ok_or_else(|| self.removed())?.lease;
         let lease = client.keep_alive_in(&context, lease)?.ok_or_else(|| self.place.lease.ended())?;
@@ -178,7 +173,7 @@ impl HoldState {
             return Err(self.expired());
         }
         *until = sure_until(&lease);
-        Ok(reply.revision)
+        Ok(revision)
     }
 
     fn expired(&self) -> Error {

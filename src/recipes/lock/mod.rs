@@ -15,6 +15,8 @@ use crate::client::{Client, Lease};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::sys;
+/// For the value of a place.
+pub use crate::sys::who;
 use crate::transport::{Context, WatchStream};
 use crate::wait::{Cancel, Deadline, Mailbox};
 
@@ -83,11 +85,6 @@ fn abandon(client: &Client, lease: i64) {
             _ => return,
         }
     }
-}
-
-/// Host and process, for the value of a place.
-pub fn who() -> String {
-    sys::who()
 }
 
 /// Gives a place up and ends its lease. Tells whether it was there.
