@@ -12,13 +12,15 @@
  * When a call fails, errno says why:
  *   EINVAL        an argument that can't be right: NULL or empty where that is not allowed, no servers
  *   ENOENT        there is no such key
- *   ESTALE        the precondition does not hold, or the index is not in the lock's queue (any more)
+ *   ESTALE        the precondition does not hold, or the index is not in the lock's queue (any more); or the
+ *                 servers are not the cluster that the session began with, or were restored from a backup
  *   ECONNREFUSED  nobody listens at that address (or another error of connect(): ENETUNREACH, EMFILE ...)
  *   EHOSTUNREACH  there is no such host, or the servers can't serve at the moment (no leader)
  *   ECONNRESET    the connection broke before the answer came
  *   ETIMEDOUT     no answer within ETCD_API_REQUEST_TIMEOUT_MS (5000 unless set)
  *   EPROTO        what answers there is not etcd, or not one with its JSON gateway on
- *   EACCES        the server wants other credentials, or does not permit this
+ *   EACCES        the server wants other credentials, or does not permit this; or TLS failed, because one side
+ *                 does not accept the other's certificate
  *   EMSGSIZE      the request is over the server's limit (1.5 MiB unless set there)
  *   ENOSPC        the server's database is full
  *   EAGAIN        the server asks to slow down
@@ -27,13 +29,19 @@
  *   EILSEQ        a value or key holds a NUL byte, which no C string can carry
  *   ECANCELED     another thread closed the session
  *   EBADF         not an open session of this process: closed, or opened before a fork()
- *   ENOTSUP       this version of the library can't do that (TLS, for one)
+ *   ENOTSUP       this version of the library can't do that (grpc://, for one)
  *   ENOMEM        no memory or thread
  *   EIO           the server refused for another reason
  *   ENOTRECOVERABLE  a bug in this library
  *
- * The environment sets the options of a session, for programs that know only these functions:
- * ETCD_API_DEFAULT_PORT, ETCD_API_REQUEST_TIMEOUT_MS, ETCD_API_CONNECT_TIMEOUT_MS, ETCD_API_PATH_KEYS.
+ * The environment sets the options of a session, for programs that know only these functions. CONFIGURATION.md
+ * lists them all; each is ETCD_API_ and the option's name:
+ *   where         ETCD_API_DEFAULT_PORT, ETCD_API_DEFAULT_SCHEME
+ *   how long      ETCD_API_REQUEST_TIMEOUT_MS, ETCD_API_CONNECT_TIMEOUT_MS
+ *   how often     ETCD_API_RETRY_LIMIT, ETCD_API_RETRY_BUDGET
+ *   as whom       ETCD_API_USER, ETCD_API_PASSWORD, ETCD_API_PASSWORD_FILE
+ *   TLS           ETCD_API_CA_FILE, ETCD_API_CERT_FILE, ETCD_API_KEY_FILE, ETCD_API_SERVER_NAME
+ *   which keys    ETCD_API_NAMESPACE, ETCD_API_PATH_KEYS
  */
 
 

@@ -20,8 +20,12 @@ pub enum ErrorKind {
     NoResource = 17,
     /// No server could be reached, or none can serve at the moment.
     Unavailable = 30,
+    /// TLS failed: one side does not trust the other.
+    Tls = 31,
     /// Something answered, but not as etcd does.
     BadReply = 32,
+    /// What answers there is not the cluster, or not the history, that this client knew.
+    OtherCluster = 33,
     /// The asked history has been compacted away.
     Compacted = 50,
     /// The asked revision does not exist yet.
@@ -75,6 +79,7 @@ struct Parts {
     advice: Option<&'static str>,
     server_code: i32,
     os_error: Option<i32>,
+    compact_revision: Option<i64>,
 }
 
 /// The library's result.
@@ -92,6 +97,7 @@ impl Error {
             advice: None,
             server_code: 0,
             os_error: None,
+            compact_revision: None,
         }))
     }
 
@@ -114,6 +120,7 @@ impl Error {
             3 if has("authentication failed") || has("auth store is old") || has("user name is empty") => {
                 (Unauthenticated, Outcome::Refused)
             }
+            3 if has("key not found") => (KeyNotFound, Outcome::Refused),
             3 => (InvalidArgument, Outcome::Refused),
             4 => (Timeout, Outcome::Unknown),
             5 if has("lease not found") => (LeaseNotFound, Outcome::Refused),
@@ -121,6 +128,8 @@ impl Error {
             8 if has("space exceeded") => (NoSpace, Outcome::Refused),
             8 if has("too many requests") => (TooManyRequests, Outcome::Refused),
             8 => (TooLarge, Outcome::Refused),
+            // Other members can serve.
+            9 if has("not supported for learner") => (Unavailable, Outcome::Refused),
             11 if has("compacted") => (Compacted, Outcome::Refused),
             11 if has("future revision") => (FutureRevision, Outcome::Refused),
             11 => (InvalidArgument, Outcome::Refused),
@@ -130,6 +139,7 @@ impl Error {
             14 if has("timed out") => (Timeout, Outcome::Unknown),
             // The server gave up in the middle: 1 is "canceled", 13 "internal".
             1 | 13 | 14 => (Unavailable, Outcome::Unknown),
+            15 if has("corrupt cluster") => (Refused, Outcome::Refused),
             16 => (Unauthenticated, Outcome::Refused),
             // Codes 2 (unknown), 10 (aborted) and 15 (data loss) say nothing about the effect.
             2 | 10 | 15 => (Refused, Outcome::Unknown),
@@ -169,6 +179,12 @@ impl Error {
     pub fn also(mut self, text: &str) -> Self {
         self.0.fault = format!("{}; {text}", self.0.fault);
         self
+    }
+
+    /// Says from which revision on history is kept.
+    pub fn compacted_at(mut self, revision: i64) -> Self {
+        self.0.compact_revision = Some(revision);
+        self.also(&format!("the oldest kept is {revision}"))
     }
 
     /// Keeps the operating system's number.
@@ -213,11 +229,21 @@ impl Error {
         self.0.os_error
     }
 
+    /// Of `Compacted`: the oldest revision that is still kept, where the server says it.
+    pub fn compact_revision(&self) -> Option<i64> {
+        self.0.compact_revision
+    }
+
     fn advice(&self) -> Option<&'static str> {
         self.0.advice.or(match self.0.kind {
             ErrorKind::Unavailable => Some("is etcd running there?"),
             ErrorKind::Timeout => Some("is the server overloaded or unreachable?"),
+            ErrorKind::Tls => Some("check ca_file, cert_file, key_file and server_name"),
             ErrorKind::BadReply => Some("is this an etcd client URL?"),
+            ErrorKind::OtherCluster => Some(
+                "was it replaced or restored from a backup? What was read before may not be true any more",
+            ),
+            ErrorKind::Unauthenticated => Some("check user and password"),
             ErrorKind::Compacted => Some("read the keys again and watch from the revision of that read"),
             ErrorKind::TooLarge => Some("raise --max-request-bytes on the server or send less"),
             ErrorKind::NoSpace => Some("compact, defragment and disarm the alarm, or raise the quota"),
@@ -275,6 +301,8 @@ mod tests {
             (11, "etcdserver: mvcc: required revision has been compacted", Compacted, No),
             (11, "etcdserver: mvcc: required revision is a future revision", FutureRevision, No),
             (11, "etcdserver: too large lease TTL", InvalidArgument, No),
+            (3, "etcdserver: key not found", KeyNotFound, No),
+            (9, "etcdserver: rpc not supported for learner", Unavailable, No),
             (14, "etcdserver: no leader", Unavailable, No),
             (14, "etcdserver: leader changed", Unavailable, Unknown),
             (14, "etcdserver: request timed out", Timeout, Unknown),
@@ -282,6 +310,8 @@ mod tests {
             (1, "etcdserver: watch canceled", Unavailable, Unknown),
             (13, "stream terminated", Unavailable, Unknown),
             (2, "anything", Refused, Unknown),
+            (15, "etcdserver: corrupt cluster", Refused, No),
+            (15, "anything", Refused, Unknown),
         ];
         for (code, text, kind, outcome) in table {
             let error = Error::from_server(code, text);

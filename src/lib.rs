@@ -7,9 +7,9 @@
 //! | [`ffi`] | the C ABI: translates, decides nothing |
 //! | [`classic`] | what the eleven functions of 2013 mean on today's etcd |
 //! | [`recipes`] | locks |
-//! | [`client`] | endpoints, failover, retries, leases, watches that resume |
+//! | [`client`] | endpoints, failover, retries, users, leases, watches that resume |
 //! | [`transport`] | one trait; the JSON gateway and the embedded store |
-//! | `store` | the embedded store |
+//! | [`store`] | the embedded store |
 //! | [`model`], [`error`], [`options`], [`wait`] | the nouns, and waiting |
 
 pub mod classic;
@@ -19,7 +19,7 @@ pub mod ffi;
 pub mod model;
 pub mod options;
 pub mod recipes;
-mod store;
+pub mod store;
 mod sys;
 pub mod transport;
 pub mod wait;

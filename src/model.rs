@@ -2,6 +2,7 @@
 //! Every transport translates these and nothing else.
 
 use crate::error::Result;
+use crate::options::Secret;
 
 /// A key with its value and its history, as etcd keeps it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct KeyValue {
 }
 
 /// A half-open range of keys, in byte order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyRange {
     /// First key.
     pub start: Vec<u8>,
@@ -53,6 +54,11 @@ impl KeyRange {
         KeyRange { start, end }
     }
 
+    /// `start` and all keys behind it.
+    pub fn from_key(start: impl Into<Vec<u8>>) -> Self {
+        KeyRange { start: start.into(), end: vec![0] }
+    }
+
     fn size(&self) -> usize {
         self.start.len() + self.end.len()
     }
@@ -68,27 +74,44 @@ impl KeyRange {
 }
 
 /// By what a range's keys are sorted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SortBy {
     /// The key's bytes.
+    #[default]
     Key,
+    /// Number of puts.
+    Version,
     /// Creation revision.
     Create,
+    /// Revision of the last change.
+    Mod,
+    /// The value's bytes.
+    Value,
 }
 
 /// Reads keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RangeRequest {
     /// Which keys.
     pub range: KeyRange,
     /// At most this many; 0: all.
     pub limit: i64,
-    /// Sort by what.
+    /// As they were at this revision; 0: now.
+    pub revision: i64,
+    /// Sort by what. Equals keep the order of their keys in small answers; etcd promises nothing.
     pub sort_by: SortBy,
     /// Highest first.
     pub descending: bool,
     /// Leave the values out.
     pub keys_only: bool,
+    /// Just count: no keys at all.
+    pub count_only: bool,
+    /// Let the asked member answer from what it has, which may be old.
+    pub serializable: bool,
+    /// Only keys last changed at this revision or later; 0: all.
+    pub min_mod_revision: i64,
+    /// Only keys last changed at this revision or before; 0: all.
+    pub max_mod_revision: i64,
     /// Only keys created at this revision or later; 0: all.
     pub min_create_revision: i64,
     /// Only keys created at this revision or before; 0: all.
@@ -98,20 +121,12 @@ pub struct RangeRequest {
 impl RangeRequest {
     /// All keys of `range`, with values, in key order.
     pub fn new(range: KeyRange) -> Self {
-        RangeRequest {
-            range,
-            limit: 0,
-            sort_by: SortBy::Key,
-            descending: false,
-            keys_only: false,
-            min_create_revision: 0,
-            max_create_revision: 0,
-        }
+        RangeRequest { range, ..Self::default() }
     }
 }
 
 /// Writes a key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PutRequest {
     /// The key.
     pub key: Vec<u8>,
@@ -119,31 +134,61 @@ pub struct PutRequest {
     pub value: Vec<u8>,
     /// The lease to attach it to, 0 for none.
     pub lease: i64,
+    /// Answer with what was there before.
+    pub prev_kv: bool,
+    /// Keep the value; the key must exist, and `value` be empty.
+    pub ignore_value: bool,
+    /// Keep the lease; the key must exist, and `lease` be 0.
+    pub ignore_lease: bool,
+}
+
+impl PutRequest {
+    /// A key without a lease.
+    pub fn new(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        PutRequest { key: key.into(), value: value.into(), ..Self::default() }
+    }
 }
 
 /// Deletes keys.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DeleteRequest {
     /// Which keys.
     pub range: KeyRange,
+    /// Answer with what was there before.
+    pub prev_kv: bool,
 }
 
-/// What a comparison looks at, and what it wants to see there.
+impl DeleteRequest {
+    /// Deletes all keys of `range`.
+    pub fn new(range: KeyRange) -> Self {
+        DeleteRequest { range, prev_kv: false }
+    }
+}
+
+/// What a comparison looks at, and what it compares that with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CompareTarget {
     /// Number of puts since the key came to life; 0 when there is no such key.
     Version(i64),
     /// Creation revision; 0 when there is no such key.
     CreateRevision(i64),
+    /// Revision of the last change; 0 when there is no such key.
+    ModRevision(i64),
     /// The value. A missing key has none and compares to nothing.
     Value(Vec<u8>),
+    /// The lease it is attached to; 0 for none.
+    Lease(i64),
 }
 
-/// How the two sides of a comparison must relate.
+/// How what is there must relate to what it is compared with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Relation {
     /// Both are the same.
     Equal,
+    /// What is there is greater.
+    Greater,
+    /// What is there is less.
+    Less,
     /// They differ.
     NotEqual,
 }
@@ -151,39 +196,40 @@ pub enum Relation {
 /// One condition of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compare {
-    /// The key looked at.
-    pub key: Vec<u8>,
-    /// What is looked at, and the wanted content.
+    /// The keys looked at. It must hold for each of them; where there are none, for a key that is missing.
+    pub range: KeyRange,
+    /// What is looked at, and what it is compared with.
     pub target: CompareTarget,
     /// How they must relate.
     pub relation: Relation,
 }
 
 impl Compare {
+    fn on_key(key: impl Into<Vec<u8>>, target: CompareTarget, relation: Relation) -> Self {
+        Compare { range: KeyRange::key(key), target, relation }
+    }
+
     /// The key was created at `revision` and is still there (0: there is no such key).
     pub fn create_revision(key: impl Into<Vec<u8>>, revision: i64) -> Self {
-        let target = CompareTarget::CreateRevision(revision);
-        Compare { key: key.into(), target, relation: Relation::Equal }
+        Self::on_key(key, CompareTarget::CreateRevision(revision), Relation::Equal)
     }
 
     /// The key exists.
     pub fn exists(key: impl Into<Vec<u8>>) -> Self {
-        let target = CompareTarget::Version(0);
-        Compare { key: key.into(), target, relation: Relation::NotEqual }
+        Self::on_key(key, CompareTarget::Version(0), Relation::NotEqual)
+    }
+
+    /// The key exists and holds `value`.
+    pub fn value(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
+        Self::on_key(key, CompareTarget::Value(value.into()), Relation::Equal)
     }
 
     fn size(&self) -> usize {
         let wanted = match &self.target {
             CompareTarget::Value(value) => value.len(),
-            CompareTarget::Version(_) | CompareTarget::CreateRevision(_) => 0,
+            _ => 0,
         };
-        self.key.len() + wanted
-    }
-
-    /// The key exists and holds `value`.
-    pub fn value(key: impl Into<Vec<u8>>, value: impl Into<Vec<u8>>) -> Self {
-        let target = CompareTarget::Value(value.into());
-        Compare { key: key.into(), target, relation: Relation::Equal }
+        self.range.size() + wanted
     }
 }
 
@@ -196,6 +242,8 @@ pub enum Op {
     Put(PutRequest),
     /// Delete.
     Delete(DeleteRequest),
+    /// A transaction within. Its conditions look at what was there before the outermost one.
+    Txn(TxnRequest),
 }
 
 impl Op {
@@ -204,6 +252,7 @@ impl Op {
             Op::Range(range) => &range.range.start,
             Op::Put(put) => &put.key,
             Op::Delete(delete) => &delete.range.start,
+            Op::Txn(txn) => txn.key(),
         }
     }
 
@@ -212,6 +261,7 @@ impl Op {
             Op::Range(range) => range.range.size(),
             Op::Put(put) => put.key.len() + put.value.len(),
             Op::Delete(delete) => delete.range.size(),
+            Op::Txn(txn) => txn.size(),
         }
     }
 }
@@ -227,6 +277,67 @@ pub struct TxnRequest {
     pub otherwise: Vec<Op>,
 }
 
+impl TxnRequest {
+    /// The operations of both branches.
+    pub fn ops(&self) -> impl Iterator<Item = &Op> {
+        self.then.iter().chain(&self.otherwise)
+    }
+
+    /// Whether neither branch changes anything.
+    pub fn reads_only(&self) -> bool {
+        self.ops().all(|op| match op {
+            Op::Range(_) => true,
+            Op::Put(_) | Op::Delete(_) => false,
+            Op::Txn(txn) => txn.reads_only(),
+        })
+    }
+
+    /// Whether a member may answer it from what it has: etcd's rule, which knows no nested ones.
+    fn is_serializable(&self) -> bool {
+        self.ops().all(|op| matches!(op, Op::Range(range) if range.serializable))
+    }
+
+    fn key(&self) -> &[u8] {
+        self.then.first().map_or(&[], Op::key)
+    }
+
+    fn size(&self) -> usize {
+        let compares: usize = self.compares.iter().map(Compare::size).sum();
+        compares + self.ops().map(Op::size).sum::<usize>()
+    }
+}
+
+/// Kinds of alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AlarmKind {
+    /// Of a request: all kinds.
+    Any,
+    /// The database is full: nothing can be put, no lease granted.
+    NoSpace,
+    /// The members' data differ.
+    Corrupt,
+}
+
+/// What to do with alarms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AlarmAction {
+    /// List those that are raised.
+    Get,
+    /// Raise one.
+    Activate,
+    /// Take one back.
+    Deactivate,
+}
+
+/// An alarm of one member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Alarm {
+    /// The member's id; 0 in a request: any.
+    pub member: u64,
+    /// Which alarm.
+    pub kind: AlarmKind,
+}
+
 /// Everything that can be asked of a server with one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Request {
@@ -238,9 +349,17 @@ pub enum Request {
     Delete(DeleteRequest),
     /// A transaction.
     Txn(TxnRequest),
-    /// A new lease with this id (never 0, so that a repeated request finds its own lease) and TTL in seconds.
+    /// Forget all history before a revision.
+    Compact {
+        /// The oldest revision that can still be read.
+        revision: i64,
+        /// Answer only when the history is gone from the database, too.
+        physical: bool,
+    },
+    /// A new lease.
     LeaseGrant {
-        /// The lease's id, chosen by the caller.
+        /// Its id. A caller who chooses it finds its own lease when it has to ask again; 0: the server
+        /// chooses.
         id: i64,
         /// Seconds; the server may raise it.
         ttl: i64,
@@ -255,8 +374,33 @@ pub enum Request {
         /// The lease.
         id: i64,
     },
-    /// The name of the cluster's leader.
-    Leader,
+    /// How long a lease still lasts.
+    LeaseTimeToLive {
+        /// The lease.
+        id: i64,
+        /// List its keys, too.
+        keys: bool,
+    },
+    /// The ids of all leases.
+    Leases,
+    /// The members of the cluster.
+    Members,
+    /// How the asked member is.
+    Status,
+    /// See, raise or take back alarms.
+    Alarm {
+        /// What to do.
+        action: AlarmAction,
+        /// With which.
+        alarm: Alarm,
+    },
+    /// A token for a user, which later requests carry.
+    Authenticate {
+        /// The user's name.
+        user: String,
+        /// The user's password.
+        password: Secret,
+    },
 }
 
 /// What a repeated request can do harm to.
@@ -269,17 +413,40 @@ pub enum Repeat {
 }
 
 impl Request {
-    /// May this be sent again when the first answer was lost?
+    /// Whether it changes nothing.
+    pub fn reads_only(&self) -> bool {
+        match self {
+            Request::Txn(txn) => txn.reads_only(),
+            Request::Range(_)
+            | Request::LeaseTimeToLive { .. }
+            | Request::Leases
+            | Request::Members
+            | Request::Status
+            | Request::Alarm { action: AlarmAction::Get, .. }
+            | Request::Authenticate { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// May this be sent again when the first answer was lost? Leases and alarms stay what they are when asked
+    /// for twice. A second compaction would be refused, although the first one was done.
     pub fn repeat(&self) -> Repeat {
-        let writes = match self {
-            Request::Put(_) | Request::Delete(_) => true,
-            Request::Txn(txn) => {
-                let mut ops = txn.then.iter().chain(&txn.otherwise);
-                ops.any(|op| !matches!(op, Op::Range(_)))
-            }
+        let harmful = match self {
+            Request::Put(_) | Request::Delete(_) | Request::Compact { .. } => true,
+            Request::Txn(txn) => !txn.reads_only(),
             _ => false,
         };
-        if writes { Repeat::Harmful } else { Repeat::Harmless }
+        if harmful { Repeat::Harmful } else { Repeat::Harmless }
+    }
+
+    /// Whether its answer's revision is at least that of every answer that came before it was asked.
+    pub fn is_linearizable(&self) -> bool {
+        match self {
+            Request::Range(range) => !range.serializable,
+            Request::Txn(txn) => !txn.is_serializable(),
+            Request::Put(_) | Request::Delete(_) => true,
+            _ => false,
+        }
     }
 
     /// How many bytes of keys and values it carries: what servers limit.
@@ -288,15 +455,8 @@ impl Request {
             Request::Range(range) => range.range.size(),
             Request::Put(put) => put.key.len() + put.value.len(),
             Request::Delete(delete) => delete.range.size(),
-            Request::Txn(txn) => {
-                let compares: usize = txn.compares.iter().map(Compare::size).sum();
-                let ops: usize = txn.then.iter().chain(&txn.otherwise).map(Op::size).sum();
-                compares + ops
-            }
-            Request::LeaseGrant { .. }
-            | Request::LeaseRevoke { .. }
-            | Request::LeaseKeepAlive { .. }
-            | Request::Leader => 0,
+            Request::Txn(txn) => txn.size(),
+            _ => 0,
         }
     }
 
@@ -306,14 +466,19 @@ impl Request {
             Request::Range(range) => format!("read {}", quote(&range.range.start)),
             Request::Put(put) => format!("write {}", quote(&put.key)),
             Request::Delete(delete) => format!("delete {}", quote(&delete.range.start)),
-            Request::Txn(txn) => {
-                let key = txn.then.first().map_or(&[][..], Op::key);
-                format!("transaction on {}", quote(key))
-            }
+            Request::Txn(txn) => format!("transaction on {}", quote(txn.key())),
+            Request::Compact { revision, .. } => format!("compact revision {revision}"),
             Request::LeaseGrant { ttl, .. } => format!("grant a lease of {ttl} s"),
             Request::LeaseRevoke { id } => format!("revoke lease {id:x}"),
             Request::LeaseKeepAlive { id } => format!("keep lease {id:x} alive"),
-            Request::Leader => "find the leader".into(),
+            Request::LeaseTimeToLive { id, .. } => format!("look at lease {id:x}"),
+            Request::Leases => "list the leases".into(),
+            Request::Members => "list the members".into(),
+            Request::Status => "ask for the status".into(),
+            Request::Alarm { action: AlarmAction::Get, .. } => "list the alarms".into(),
+            Request::Alarm { action: AlarmAction::Activate, .. } => "raise an alarm".into(),
+            Request::Alarm { action: AlarmAction::Deactivate, .. } => "disarm alarms".into(),
+            Request::Authenticate { user, .. } => format!("log in as {user:?}"),
         }
     }
 }
@@ -330,6 +495,19 @@ pub fn quote(key: &[u8]) -> String {
 pub struct RangeReply {
     /// The keys found.
     pub kvs: Vec<KeyValue>,
+    /// There are more behind the limit.
+    pub more: bool,
+    /// How many keys are in the range, whatever the limit; bounds on revisions don't count.
+    pub count: i64,
+}
+
+/// Reply to a delete.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeleteReply {
+    /// How many keys went.
+    pub deleted: i64,
+    /// What they were, if asked for.
+    pub prev_kvs: Vec<KeyValue>,
 }
 
 /// Reply to one operation of a transaction.
@@ -337,17 +515,16 @@ pub struct RangeReply {
 pub enum OpReply {
     /// Of a range.
     Range(RangeReply),
-    /// Of a put.
-    Put,
-    /// Of a delete: how many keys went.
-    Delete {
-        /// Number of keys deleted.
-        deleted: i64,
-    },
+    /// Of a put: what was there before, if asked for.
+    Put(Option<KeyValue>),
+    /// Of a delete.
+    Delete(DeleteReply),
+    /// Of a transaction within.
+    Txn(TxnReply),
 }
 
 /// Reply to a transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TxnReply {
     /// Whether all conditions held.
     pub succeeded: bool,
@@ -355,34 +532,109 @@ pub struct TxnReply {
     pub replies: Vec<OpReply>,
 }
 
+/// How long a lease still lasts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeaseReply {
+    /// Whole seconds left; -1 when there is no such lease.
+    pub ttl: i64,
+    /// The seconds that it was granted for.
+    pub granted_ttl: i64,
+    /// The keys attached to it, if asked for, in their order.
+    pub keys: Vec<Vec<u8>>,
+}
+
+/// A member of the cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Member {
+    /// Its id.
+    pub id: u64,
+    /// Its name; empty until it has started.
+    pub name: String,
+    /// Where other members reach it.
+    pub peer_urls: Vec<String>,
+    /// Where clients reach it.
+    pub client_urls: Vec<String>,
+    /// It gets all data but has no vote yet.
+    pub is_learner: bool,
+}
+
+/// How a member is. What an older server does not tell is 0 or empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The server's version.
+    pub version: String,
+    /// Bytes of the database.
+    pub db_size: i64,
+    /// Bytes of it that hold data.
+    pub db_size_in_use: i64,
+    /// The leader's id; 0 while there is none.
+    pub leader: u64,
+    /// The last entry of its log.
+    pub raft_index: u64,
+    /// The last entry that it has applied.
+    pub raft_applied_index: u64,
+    /// The number of the leader's term.
+    pub raft_term: u64,
+    /// It has no vote yet.
+    pub is_learner: bool,
+    /// What is wrong with it.
+    pub errors: Vec<String>,
+}
+
 /// The content of a reply; its kind is that of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body {
     /// Of a range.
     Range(RangeReply),
-    /// Of a put.
-    Put,
+    /// Of a put: what was there before, if asked for.
+    Put(Option<KeyValue>),
     /// Of a delete.
-    Delete {
-        /// Number of keys deleted.
-        deleted: i64,
-    },
+    Delete(DeleteReply),
     /// Of a transaction.
     Txn(TxnReply),
-    /// Of a lease's grant, keep-alive (0: the lease is gone) or revocation (0): its TTL in seconds.
+    /// Of a compaction.
+    Compact,
+    /// Of a lease's grant or keep-alive.
     Lease {
-        /// Seconds.
+        /// The lease.
+        id: i64,
+        /// Its TTL in seconds; 0 after a keep-alive: the lease is gone.
         ttl: i64,
     },
-    /// The leader's name; `None` when the cluster has none at the moment.
-    Leader(Option<String>),
+    /// Of a lease's end.
+    LeaseRevoke,
+    /// Of a look at a lease.
+    LeaseTimeToLive(LeaseReply),
+    /// The ids of all leases.
+    Leases(Vec<i64>),
+    /// The members.
+    Members(Vec<Member>),
+    /// How a member is.
+    Status(Status),
+    /// The alarms asked for, raised or taken back.
+    Alarms(Vec<Alarm>),
+    /// A token.
+    Token(Secret),
+}
+
+/// Who answered, and when in the store's history.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The cluster's id; 0 where the server does not say.
+    pub cluster_id: u64,
+    /// The member's id.
+    pub member_id: u64,
+    /// The store's revision when the request was done; 0 where the server does not say.
+    pub revision: i64,
+    /// The number of the leader's term.
+    pub raft_term: u64,
 }
 
 /// A server's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// The store's revision when the request was done; 0 where the server does not say.
-    pub revision: i64,
+    /// Who answered, and when.
+    pub header: Header,
     /// The answer itself.
     pub body: Body,
 }
@@ -403,18 +655,42 @@ pub struct Event {
     pub kind: EventKind,
     /// The key after the change; of a deleted one, only key and `mod_revision`.
     pub kv: KeyValue,
+    /// The key before it, if asked for. Missing when it was new, or when what was before is compacted.
+    pub prev_kv: Option<KeyValue>,
 }
 
 /// Asks for the changes of a range.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchRequest {
     /// Which keys.
     pub range: KeyRange,
     /// First revision of interest; 0: from now on.
     pub start_revision: i64,
+    /// With each change, what was there before.
+    pub prev_kv: bool,
+    /// Leave puts out.
+    pub no_put: bool,
+    /// Leave deletions out.
+    pub no_delete: bool,
 }
 
-/// Changes in the order of their revisions; never a part of one revision only.
+impl WatchRequest {
+    /// All changes of `range` from a revision on; 0: from now on.
+    pub fn new(range: KeyRange, start_revision: i64) -> Self {
+        WatchRequest { range, start_revision, ..Self::default() }
+    }
+
+    /// Whether it asks for changes of this kind at all.
+    pub fn wants(&self, kind: EventKind) -> bool {
+        match kind {
+            EventKind::Put => !self.no_put,
+            EventKind::Delete => !self.no_delete,
+        }
+    }
+}
+
+/// Changes in the order of their revisions; never a part of one revision only. Without changes it tells that
+/// there were none up to its revision.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchBatch {
     /// The store's revision when it was sent.
@@ -428,28 +704,4 @@ pub struct WatchBatch {
 pub type WatchSink = Box<dyn FnMut(Result<WatchBatch>) -> bool + Send>;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_prefix_ends_where_the_next_one_starts() {
-        assert_eq!(KeyRange::prefix("a/").end, b"a0");
-        assert_eq!(KeyRange::prefix([b'a', 0xff]).end, b"b");
-        assert_eq!(KeyRange::prefix([0xff, 0xff]).end, [0]);
-        assert_eq!(KeyRange::prefix(""), KeyRange { start: vec![0], end: vec![0] });
-        assert!(KeyRange::prefix("a/").contains(b"a/\xff\xff"));
-        assert!(!KeyRange::prefix("a/").contains(b"a"));
-        assert!(KeyRange::prefix([0xff]).contains(&[0xff, 1]));
-        assert!(!KeyRange::key("a").contains(b"a/"));
-    }
-
-    #[test]
-    fn only_writes_are_harmful_to_repeat() {
-        let read = Op::Range(RangeRequest::new(KeyRange::key("a")));
-        let write = Op::Put(PutRequest { key: b"a".into(), value: vec![], lease: 0 });
-        let txn = |op| Request::Txn(TxnRequest { otherwise: vec![op], ..Default::default() });
-        assert_eq!(txn(read).repeat(), Repeat::Harmless);
-        assert_eq!(txn(write).repeat(), Repeat::Harmful);
-        assert_eq!(Request::LeaseGrant { id: 1, ttl: 2 }.repeat(), Repeat::Harmless);
-    }
-}
+mod tests;

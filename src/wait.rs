@@ -45,8 +45,8 @@ impl Deadline {
 type Listener = Arc<dyn Fn() + Send + Sync>;
 
 /// Ends waits from another thread; once triggered, for good. Clones are the same token.
-#[derive(Clone, Default)]
-pub struct Cancel(Arc<CancelState>);
+#[derive(Clone)]
+pub struct Cancel(Option<Arc<CancelState>>);
 
 #[derive(Default)]
 struct CancelState {
@@ -55,16 +55,20 @@ struct CancelState {
 }
 
 impl Cancel {
+    /// The token that nobody triggers.
+    pub const NEVER: &'static Cancel = &Cancel(None);
+
     /// A token that is not triggered.
     pub fn new() -> Self {
-        Self::default()
+        Cancel(Some(Arc::default()))
     }
 
     /// Ends all waits that hold this token, now and from now on.
     pub fn trigger(&self) {
-        self.0.triggered.store(true, Ordering::SeqCst);
+        let Some(state) = &self.0 else { return };
+        state.triggered.store(true, Ordering::SeqCst);
         // Called without the lock: a listener may take others.
-        let listeners = lock(&self.0.listeners).1.clone();
+        let listeners = lock(&state.listeners).1.clone();
         for (_, listener) in listeners {
             listener();
         }
@@ -72,13 +76,14 @@ impl Cancel {
 
     /// Whether it was triggered.
     pub fn is_triggered(&self) -> bool {
-        self.0.triggered.load(Ordering::SeqCst)
+        self.0.as_ref().is_some_and(|state| state.triggered.load(Ordering::SeqCst))
     }
 
     /// Calls `listener` when triggered (at once when it already was), until the guard is dropped.
     pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) -> Listening<'_> {
+        let Some(state) = &self.0 else { return Listening(None) };
         let listener: Listener = Arc::new(listener);
-        let mut listeners = lock(&self.0.listeners);
+        let mut listeners = lock(&state.listeners);
         listeners.0 += 1;
         let id = listeners.0;
         listeners.1.push((id, listener.clone()));
@@ -86,7 +91,13 @@ impl Cancel {
         if self.is_triggered() {
             listener();
         }
-        Listening { cancel: self, id }
+        Listening(Some((state, id)))
+    }
+}
+
+impl Default for Cancel {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -97,14 +108,13 @@ impl std::fmt::Debug for Cancel {
 }
 
 /// Keeps a listener in place.
-pub struct Listening<'a> {
-    cancel: &'a Cancel,
-    id: u64,
-}
+pub struct Listening<'a>(Option<(&'a CancelState, u64)>);
 
 impl Drop for Listening<'_> {
     fn drop(&mut self) {
-        lock(&self.cancel.0.listeners).1.retain(|(id, _)| *id != self.id);
+        if let Some((state, listening)) = self.0 {
+            lock(&state.listeners).1.retain(|(id, _)| *id != listening);
+        }
     }
 }
 
@@ -117,8 +127,63 @@ pub enum Interrupted {
     Canceled,
 }
 
+/// Something that threads change, and wait for the changes of. Clones are the same.
+pub struct Monitor<T>(Arc<(Mutex<T>, Condvar)>);
+
+impl<T> Clone for Monitor<T> {
+    fn clone(&self) -> Self {
+        Monitor(self.0.clone())
+    }
+}
+
+impl<T: Send + 'static> Monitor<T> {
+    /// Begins with `value`.
+    pub fn new(value: T) -> Self {
+        Monitor(Arc::new((Mutex::new(value), Condvar::new())))
+    }
+
+    /// Changes it, and lets all waiters look again.
+    pub fn update<R>(&self, change: impl FnOnce(&mut T) -> R) -> R {
+        let result = change(&mut lock(&self.0.0));
+        self.0.1.notify_all();
+        result
+    }
+
+    /// Waits until `ready` finds what it looks for.
+    pub fn wait<R>(
+        &self,
+        deadline: Deadline,
+        cancel: &Cancel,
+        mut ready: impl FnMut(&mut T) -> Option<R>,
+    ) -> Result<R, Interrupted> {
+        let shared = self.0.clone();
+        let _listening = cancel.listen(move || {
+            // Under the lock, so that the wake can't fall between the waiter's look and its wait.
+            let _guard = lock(&shared.0);
+            shared.1.notify_all();
+        });
+        let mut value = lock(&self.0.0);
+        loop {
+            if let Some(result) = ready(&mut value) {
+                return Ok(result);
+            }
+            if cancel.is_triggered() {
+                return Err(Interrupted::Canceled);
+            }
+            value = match deadline.remaining() {
+                None => self.0.1.wait(value).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some(Duration::ZERO) => return Err(Interrupted::Timeout),
+                Some(left) => {
+                    let waited = self.0.1.wait_timeout(value, left);
+                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+            };
+        }
+    }
+}
+
 /// Hands items from library threads to one waiting reader, in order. Clones are the same mailbox.
-pub struct Mailbox<T>(Arc<(Mutex<VecDeque<T>>, Condvar)>);
+pub struct Mailbox<T>(Monitor<VecDeque<T>>);
 
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Self {
@@ -128,42 +193,19 @@ impl<T> Clone for Mailbox<T> {
 
 impl<T: Send + 'static> Default for Mailbox<T> {
     fn default() -> Self {
-        Mailbox(Arc::new((Mutex::new(VecDeque::new()), Condvar::new())))
+        Mailbox(Monitor::new(VecDeque::new()))
     }
 }
 
 impl<T: Send + 'static> Mailbox<T> {
     /// Puts an item in; never blocks.
     pub fn push(&self, item: T) {
-        lock(&self.0.0).push_back(item);
-        self.0.1.notify_all();
+        self.0.update(|items| items.push_back(item));
     }
 
     /// Waits for the next item.
     pub fn recv(&self, deadline: Deadline, cancel: &Cancel) -> Result<T, Interrupted> {
-        let shared = self.0.clone();
-        let _listening = cancel.listen(move || {
-            // Under the lock, so that the wake can't fall between the reader's look and its wait.
-            let _guard = lock(&shared.0);
-            shared.1.notify_all();
-        });
-        let mut items = lock(&self.0.0);
-        loop {
-            if let Some(item) = items.pop_front() {
-                return Ok(item);
-            }
-            if cancel.is_triggered() {
-                return Err(Interrupted::Canceled);
-            }
-            items = match deadline.remaining() {
-                None => self.0.1.wait(items).unwrap_or_else(|poisoned| poisoned.into_inner()),
-                Some(Duration::ZERO) => return Err(Interrupted::Timeout),
-                Some(left) => {
-                    let waited = self.0.1.wait_timeout(items, left);
-                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
-                }
-            };
-        }
+        self.0.wait(deadline, cancel, VecDeque::pop_front)
     }
 }
 
@@ -203,6 +245,8 @@ mod tests {
         assert_eq!(thread.join().unwrap(), Err(Interrupted::Canceled));
         assert_eq!(mailbox.recv(Deadline::NEVER, &cancel), Err(Interrupted::Canceled));
         assert!(!sleep(Duration::from_secs(60), &cancel));
+        Cancel::NEVER.trigger();
+        assert!(!Cancel::NEVER.is_triggered());
     }
 
     #[test]

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use etcd::ffi::classic::*;
 use etcd::ffi::types::{etcd_result, etcd_session};
 
-use crate::support::{Etcd, Proxy, VERSIONS, eventually, free_port};
+use faultproxy::{After, Proxy};
+
+use crate::support::{Etcd, VERSIONS, eventually, free_port};
 use etcd_result::{ETCD_OK, ETCD_PROTOCOL_ERROR, ETCD_WTF};
 
 /// The default of `request_timeout_ms`.
@@ -383,7 +385,8 @@ fn a_write_to_etcd_whose_answer_was_lost_is_unknown_and_never_sent_twice() {
         }
         for (name, write) in writes {
             // A second endpoint stands ready: the write must not be sent there.
-            let proxy = Proxy::start(etcd.port(), "/v3/kv/txn", 1);
+            let proxy = Proxy::start(etcd.port());
+            proxy.swallow("/v3/kv/txn", 1, After::Close);
             let session = Session::open(&format!("{},{}", proxy.servers(), etcd.servers()));
             let (result, errno) = write(&session);
             assert_eq!(result, ETCD_WTF, "{name}: never success, never refused");
@@ -405,7 +408,8 @@ fn a_write_to_etcd_whose_answer_was_lost_is_unknown_and_never_sent_twice() {
 fn a_lock_on_etcd_whose_answers_were_lost_stands_in_the_queue_once() {
     for path in ["/lease/grant", "/kv/txn", "/lease/keepalive"] {
         let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
-        let proxy = Proxy::start(etcd.port(), path, 1);
+        let proxy = Proxy::start(etcd.port());
+        proxy.swallow(path, 1, After::Close);
         let session = Session::open(&proxy.servers());
         let index = session.lock(c"lost", 10).expect("the second try finds the first");
         let queue = etcd.ask(&["get", "--prefix", "--keys-only", "lost/"]);

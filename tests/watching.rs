@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use etcd::ffi::classic::{etcd_close, etcd_open_str, etcd_watch};
 use etcd::ffi::types::{etcd_result, etcd_session};
 
-use crate::support::{Etcd, Language, Running, VERSIONS, built, call, program};
+use crate::support::{Etcd, Language, Running, VERSIONS, built, call, eventually, program};
 
 const CHANGES: usize = 10_000;
 const KEY: &str = "watching/number";
@@ -50,8 +50,12 @@ fn a_loop_on_etcd_sees_10000_changes_once_and_in_order_across_two_restarts() {
             unsafe { etcd_close(session) };
             seen
         });
-        for _ in 0..2 {
-            std::thread::sleep(Duration::from_secs(3));
+        for part in 1..=2 {
+            let written = CHANGES / 3 * part;
+            eventually(Duration::from_secs(60), "a third is written", || {
+                let value = etcd.ask(&["get", "--print-value-only", KEY]);
+                value.parse().is_ok_and(|number: usize| number >= written).then_some(())
+            });
             assert!(writer.try_wait().expect("waitable").is_none(), "the restart must fall into the writing");
             etcd.kill();
             std::thread::sleep(Duration::from_millis(500));

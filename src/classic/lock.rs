@@ -58,9 +58,8 @@ impl Session {
         let request = Request::Txn(TxnRequest {
             compares: vec![Compare::create_revision(&place.key[..], token)],
             then: vec![Op::Put(PutRequest {
-                key: place.key.clone(),
-                value: place.value.clone(),
                 lease: other.id,
+                ..PutRequest::new(place.key.clone(), place.value.clone())
             })],
             otherwise: vec![],
         });

@@ -75,7 +75,7 @@ impl Session {
     pub fn set(&self, key: &[u8], value: &[u8], precond: Option<&[u8]>, ttl: u32) -> Result<()> {
         let key = self.key(key)?;
         let result = self.grant_for_key(&key, ttl).and_then(|lease| {
-            let put = PutRequest { key: key.clone(), value: value.into(), lease };
+            let put = PutRequest { lease, ..PutRequest::new(key.clone(), value) };
             let changed = self.change(&key, precond, Op::Put(put));
             if changed.as_ref().is_err_and(|error| error.outcome() != Outcome::Unknown) {
                 // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
@@ -92,7 +92,7 @@ impl Session {
     /// `KeyNotFound` when there is no such key, `CompareFailed` when it has another value.
     pub fn delete(&self, key: &[u8], precond: Option<&[u8]>) -> Result<()> {
         let key = self.key(key)?;
-        let delete = DeleteRequest { range: KeyRange::key(&key[..]) };
+        let delete = DeleteRequest::new(KeyRange::key(&key[..]));
         let there =
             self.change(&key, precond, Op::Delete(delete)).and_then(|before| before.ok_or(missing(&key)));
         there.map(|_| ()).map_err(|error| error.during(format!("delete {}", quote(&key))))
@@ -110,7 +110,7 @@ impl Session {
         })?;
         let before = match reply.replies.into_iter().next() {
             Some(OpReply::Range(mut found)) => found.kvs.pop(),
-            Some(OpReply::Delete { deleted: 1.. }) => Some(KeyValue::default()),
+            Some(OpReply::Delete(DeleteReply { deleted: 1.., .. })) => Some(KeyValue::default()),
             _ => None,
         };
         match before {

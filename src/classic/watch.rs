@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::{Session, below};
 use crate::client::Watcher;
 use crate::error::Result;
-use crate::model::{Event, EventKind, KeyRange};
+use crate::model::{Event, EventKind, KeyRange, WatchRequest};
 use crate::sys;
 use crate::wait::{Deadline, lock};
 
@@ -65,7 +65,7 @@ impl Session {
         // From the key itself to the end of what is below it; what lies in between is sorted out.
         let end = KeyRange::prefix(below(&key)).end;
         let range = KeyRange { start: key.clone(), end };
-        let watcher = self.client.watch(range, start);
+        let watcher = self.client.watch(WatchRequest::new(range, start));
         Cursor { key, thread: sys::thread_id(), watcher, rest: VecDeque::new(), next_index: start }
     }
 }

@@ -1,14 +1,16 @@
-//! The endpoint list: how it is written, and which endpoint is asked first.
+//! The endpoint list: how it is written, and which endpoint is asked next.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::options::Options;
+use crate::options::{DefaultScheme, Options};
+use crate::sys;
 use crate::transport::Transport;
 use crate::transport::json::{Json, Place};
 use crate::transport::mem::Mem;
+use crate::transport::tls::Tls;
 
 /// One endpoint.
 pub struct Endpoint {
@@ -16,21 +18,37 @@ pub struct Endpoint {
     pub name: String,
     /// The way to it.
     pub transport: Arc<dyn Transport>,
+    health: Health,
 }
+
+/// What is remembered of an endpoint.
+#[derive(Default)]
+struct Health {
+    /// How often in a row it failed.
+    failures: AtomicU32,
+    /// The boot time, in microseconds, until which it is asked only when the others have failed, too.
+    rests_until: AtomicU64,
+}
+
+/// How long an endpoint rests after its first failure; doubled with each further one.
+const REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(30);
 
 /// All endpoints of a client.
 pub struct Endpoints {
     list: Vec<Endpoint>,
     /// The one that answered last; the others follow in the order of the list.
-    first: AtomicUsize,
+    preferred: AtomicUsize,
 }
 
 impl Endpoints {
     /// Reads the list in `options`. Nothing is contacted.
     pub fn open(options: &Options) -> Result<Self> {
-        let targets = parse(&options.endpoints, options.default_port)?;
-        let list = targets.into_iter().map(|target| target.open(options.connect_timeout)).collect();
-        Ok(Endpoints { list, first: AtomicUsize::new(0) })
+        let targets = parse(&options.endpoints, options)?;
+        let secure = targets.iter().any(|target| matches!(target, Target::Json { secure: true, .. }));
+        let tls = if secure { Some(Arc::new(Tls::open(options)?)) } else { None };
+        let list = targets.into_iter().map(|target| target.open(options, tls.as_ref())).collect();
+        Ok(Endpoints { list, preferred: AtomicUsize::new(0) })
     }
 
     /// How many there are.
@@ -38,38 +56,72 @@ impl Endpoints {
         self.list.len()
     }
 
-    /// The endpoint to ask at the n-th attempt, with its position.
-    pub fn at(&self, first: usize, attempt: usize) -> (usize, &Endpoint) {
-        let position = (first + attempt) % self.list.len();
-        (position, &self.list[position])
+    /// The endpoint at a position of the list.
+    pub fn at(&self, position: usize) -> &Endpoint {
+        &self.list[position]
     }
 
-    /// Where to start.
-    pub fn first(&self) -> usize {
-        self.first.load(Ordering::Relaxed)
+    /// The position to ask next, when these were asked before in the same call. First each is asked once: the
+    /// one that answered last, then those behind it that are not resting, then the others, the one that has
+    /// rested longest first.
+    pub fn next(&self, asked: &[usize]) -> usize {
+        let preferred = self.preferred.load(Ordering::Relaxed);
+        if asked.is_empty() && self.list[preferred].health.failures.load(Ordering::Relaxed) == 0 {
+            return preferred;
+        }
+        let now = microseconds(sys::boot_time());
+        let rank = |position: &usize| {
+            let times = asked.iter().filter(|earlier| *earlier == position).count();
+            let rest = self.list[*position].health.rests_until.load(Ordering::Relaxed);
+            let distance = (position + self.len() - preferred) % self.len();
+            (times, if rest > now { rest } else { 0 }, distance)
+        };
+        (0..self.len()).min_by_key(rank).unwrap_or(0)
     }
 
-    /// Start there from now on.
-    pub fn prefer(&self, position: usize) {
-        self.first.store(position, Ordering::Relaxed);
+    /// It answered.
+    pub fn answered(&self, position: usize) {
+        let health = &self.list[position].health;
+        if health.failures.load(Ordering::Relaxed) > 0 {
+            health.failures.store(0, Ordering::Relaxed);
+            health.rests_until.store(0, Ordering::Relaxed);
+        }
+        if self.preferred.load(Ordering::Relaxed) != position {
+            self.preferred.store(position, Ordering::Relaxed);
+        }
     }
+
+    /// It failed: for a while it comes after the others.
+    pub fn failed(&self, position: usize) {
+        let health = &self.list[position].health;
+        let before = health.failures.fetch_add(1, Ordering::Relaxed).min(16);
+        let rest = REST.saturating_mul(1 << before).min(LONGEST_REST);
+        health.rests_until.store(microseconds(sys::boot_time() + rest), Ordering::Relaxed);
+    }
+}
+
+fn microseconds(time: Duration) -> u64 {
+    time.as_micros() as u64
 }
 
 /// A parsed endpoint.
 #[derive(Debug, PartialEq, Eq)]
 enum Target {
     Mem(String),
-    Json(Place),
+    Json { place: Place, secure: bool },
 }
 
 impl Target {
-    fn open(self, connect_timeout: Duration) -> Endpoint {
+    fn open(self, options: &Options, tls: Option<&Arc<Tls>>) -> Endpoint {
         let name = self.to_string();
         let transport: Arc<dyn Transport> = match self {
             Target::Mem(store) => Arc::new(Mem::open(&store)),
-            Target::Json(place) => Arc::new(Json::new(&name, place, connect_timeout)),
+            Target::Json { place, secure } => {
+                let tls = tls.filter(|_| secure).cloned();
+                Arc::new(Json::new(&name, place, tls, options.connect_timeout))
+            }
         };
-        Endpoint { name, transport }
+        Endpoint { name, transport, health: Health::default() }
     }
 }
 
@@ -77,42 +129,54 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Target::Mem(name) => write!(f, "mem://{name}"),
-            Target::Json(Place::Unix(path)) => write!(f, "unix://{path}"),
-            Target::Json(place) => f.write_str(&place.base_url()),
+            Target::Json { place, secure } => f.write_str(&place.url(*secure)),
         }
     }
 }
 
 /// Splits at commas, semicolons and white space. An empty list is no fault yet: its calls fail.
-fn parse(list: &str, default_port: u16) -> Result<Vec<Target>> {
+fn parse(list: &str, options: &Options) -> Result<Vec<Target>> {
     let words = list.split(|c: char| c == ',' || c == ';' || c.is_ascii_whitespace());
     let words = words.filter(|word| !word.is_empty());
-    let targets = words.map(|word| parse_one(word, default_port)).collect::<Result<Vec<_>>>()?;
+    let targets = words.map(|word| parse_one(word, options)).collect::<Result<Vec<_>>>()?;
     if targets.len() > 1 && targets.iter().any(|target| matches!(target, Target::Mem(_))) {
-        return Err(Error::invalid(format!("\"{list}\": mem:// can't be mixed with other endpoints")));
+        return Err(Error::invalid(format!("{list:?}: mem:// can't be mixed with other endpoints")));
     }
     Ok(targets)
 }
 
-fn parse_one(word: &str, default_port: u16) -> Result<Target> {
+fn parse_one(word: &str, options: &Options) -> Result<Target> {
     let bad = |fault: &str| {
-        let allowed = "host, host:port, [IPv6]:port, http://…, unix://PATH or mem://NAME";
-        Error::invalid(format!("endpoint \"{word}\": {fault}; allowed: {allowed}"))
+        let allowed = "host, host:port, [IPv6]:port, http://…, https://…, unix://PATH or mem://NAME";
+        Error::invalid(format!("endpoint {word:?}: {fault}; allowed: {allowed}"))
     };
-    let (scheme, rest) = word.split_once("://").unwrap_or(("http", word));
+    let default = if options.wants_tls() { "https" } else { "http" };
+    let (scheme, rest) = word.split_once("://").unwrap_or((default, word));
     match scheme {
-        "http" | "json+http" => {
-            let place = parse_host(rest.trim_end_matches('/'), default_port).map_err(bad)?;
-            Ok(Target::Json(place))
+        "http" | "json+http" | "https" | "json+https" => {
+            let host = rest.trim_end_matches('/');
+            let place = parse_host(host, options.default_port).map_err(bad)?;
+            Ok(Target::Json { place, secure: scheme.ends_with("https") })
         }
         "unix" if rest.is_empty() => Err(bad("the path is missing")),
-        "unix" => Ok(Target::Json(Place::Unix(rest.into()))),
+        "unix" => Ok(Target::Json { place: Place::Unix(rest.into()), secure: false }),
         "mem" => Ok(Target::Mem(rest.into())),
-        "https" | "json+https" | "grpc" | "grpcs" => Err(Error::new(
+        "grpc" | "grpcs" => Err(Error::new(
             ErrorKind::Unsupported,
-            format!("endpoint \"{word}\": {scheme}:// is not in this version of the library"),
+            format!("endpoint {word:?}: {scheme}:// is not in this version of the library"),
         )),
         _ => Err(bad("unknown scheme")),
+    }
+}
+
+impl Options {
+    /// Whether an endpoint that names no scheme is spoken to with TLS.
+    fn wants_tls(&self) -> bool {
+        match self.default_scheme {
+            DefaultScheme::Auto => !self.ca_file.is_empty() || !self.cert_file.is_empty(),
+            DefaultScheme::Http => false,
+            DefaultScheme::Https => true,
+        }
     }
 }
 
@@ -154,13 +218,15 @@ mod tests {
     use super::*;
 
     fn names(list: &str) -> Vec<String> {
-        parse(list, 2379).unwrap().iter().map(Target::to_string).collect()
+        parse(list, &Options::new()).unwrap().iter().map(Target::to_string).collect()
     }
 
     #[test]
     fn lists_are_split_as_the_old_library_did_and_more() {
         assert_eq!(
-            names("a:1, b\n;c\t d:4001 http://e:5/ json+http://f [::1]:6 [::1] unix:///run/e.sock"),
+            names(
+                "a:1, b\n;c\t d:4001 http://e:5/ json+http://f https://g json+https://h:1 [::1]:6 [::1] unix:///run/e.sock"
+            ),
             [
                 "http://a:1",
                 "http://b:2379",
@@ -168,6 +234,8 @@ mod tests {
                 "http://d:4001",
                 "http://e:5",
                 "http://f:2379",
+                "https://g:2379",
+                "https://h:1",
                 "http://[::1]:6",
                 "http://[::1]:2379",
                 "unix:///run/e.sock",
@@ -175,6 +243,27 @@ mod tests {
         );
         assert_eq!(names(" ,; "), [""; 0]);
         assert_eq!((names("mem://"), names("mem://x")), (vec!["mem://".into()], vec!["mem://x".into()]));
+    }
+
+    #[test]
+    fn files_for_tls_or_the_option_make_https_of_endpoints_without_a_scheme() {
+        let table = [
+            ("", "", "auto", "http://a:2379"),
+            ("ca.pem", "", "auto", "https://a:2379"),
+            ("", "cert.pem", "auto", "https://a:2379"),
+            ("ca.pem", "", "http", "http://a:2379"),
+            ("", "", "https", "https://a:2379"),
+        ];
+        for (ca_file, cert_file, scheme, wanted) in table {
+            let mut options = Options::new();
+            for (name, value) in [("ca_file", ca_file), ("cert_file", cert_file), ("default_scheme", scheme)]
+            {
+                options.set(name, value).unwrap();
+            }
+            let targets = parse("a http://b", &options).unwrap();
+            assert_eq!(targets[0].to_string(), wanted, "{ca_file} {cert_file} {scheme}");
+            assert_eq!(targets[1].to_string(), "http://b:2379", "a scheme that is named counts");
+        }
     }
 
     #[test]
@@ -198,12 +287,59 @@ mod tests {
             "a?b",
             "mem://a mem://b",
             "mem:// h",
-            "https://h",
             "grpc://h",
         ];
         for list in bad {
-            let error = parse(list, 2379).expect_err(list).to_string();
+            let error = parse(list, &Options::new()).expect_err(list).to_string();
             assert!(error.contains(list.split(' ').next().unwrap()), "{list}: {error}");
         }
+    }
+
+    fn three() -> Endpoints {
+        let options = Options { endpoints: "a b c".into(), ..Options::new() };
+        Endpoints::open(&options).unwrap()
+    }
+
+    /// In which order a call that keeps failing asks.
+    fn order(endpoints: &Endpoints, attempts: usize) -> Vec<usize> {
+        let mut asked = Vec::new();
+        for _ in 0..attempts {
+            asked.push(endpoints.next(&asked));
+        }
+        asked
+    }
+
+    #[test]
+    fn the_one_that_answered_last_is_asked_first_and_each_once_before_one_twice() {
+        let endpoints = three();
+        assert_eq!(order(&endpoints, 7), [0, 1, 2, 0, 1, 2, 0]);
+        endpoints.answered(1);
+        assert_eq!(order(&endpoints, 4), [1, 2, 0, 1]);
+    }
+
+    #[test]
+    fn one_that_failed_rests_and_comes_last() {
+        let endpoints = three();
+        endpoints.failed(0);
+        assert_eq!(order(&endpoints, 3), [1, 2, 0]);
+        endpoints.answered(1);
+        endpoints.failed(1);
+        assert_eq!(order(&endpoints, 3), [2, 0, 1], "the one that has rested longest first");
+        endpoints.failed(2);
+        endpoints.answered(1);
+        assert_eq!(order(&endpoints, 3), [1, 0, 2], "an answer ends a rest");
+    }
+
+    #[test]
+    fn a_rest_ends_by_itself_and_grows_with_each_failure() {
+        let endpoints = three();
+        let until = |endpoints: &Endpoints| endpoints.at(0).health.rests_until.load(Ordering::Relaxed);
+        let now = microseconds(sys::boot_time());
+        endpoints.failed(0);
+        assert!((now + 1_000_000..now + 1_500_000).contains(&until(&endpoints)));
+        (0..100).for_each(|_| endpoints.failed(0));
+        assert!((now + 30_000_000..now + 30_500_000).contains(&until(&endpoints)));
+        endpoints.at(0).health.rests_until.store(now, Ordering::Relaxed);
+        assert_eq!(order(&endpoints, 3), [0, 1, 2]);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Client;
+use super::{Client, mismatch};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{Body, Repeat, Request};
+use crate::model::{Body, LeaseReply, Repeat, Request};
 use crate::sys;
 use crate::transport::Context;
 
@@ -33,7 +33,10 @@ impl Client {
     pub(crate) fn grant_in(&self, context: &Context, id: i64, ttl: i64) -> Result<Lease> {
         let started = sys::boot_time();
         match self.call_in(context, &Request::LeaseGrant { id, ttl }, Repeat::Harmless) {
-            Ok(reply) => Ok(Lease { id, ttl: lease_ttl(&reply.body), started }),
+            Ok(reply) => {
+                let (id, ttl) = lease_of(reply.body)?;
+                Ok(Lease { id, ttl, started })
+            }
             // An attempt whose answer was lost got through before this one: the lease is ours.
             Err(error)
                 if error.outcome() == Outcome::Unknown && error.fault().contains("lease already exists") =>
@@ -70,11 +73,33 @@ impl Client {
         self.keep_alive_in(&self.context(), lease)
     }
 
+    /// How long a lease still lasts, with its keys if wanted; `None` when there is no such lease.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn time_to_live(&self, lease: i64, keys: bool) -> Result<Option<LeaseReply>> {
+        match self.call(&Request::LeaseTimeToLive { id: lease, keys })?.body {
+            Body::LeaseTimeToLive(reply) => Ok(Some(reply).filter(|reply| reply.ttl >= 0)),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// The ids of all leases.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn leases(&self) -> Result<Vec<i64>> {
+        match self.call(&Request::Leases)?.body {
+            Body::Leases(ids) => Ok(ids),
+            other => Err(mismatch(&other)),
+        }
+    }
+
     pub(crate) fn keep_alive_in(&self, context: &Context, id: i64) -> Result<Option<Lease>> {
         let started = sys::boot_time();
         let reply = self.call_in(context, &Request::LeaseKeepAlive { id }, Repeat::Harmless);
-        match reply.map(|reply| lease_ttl(&reply.body)) {
-            Ok(ttl) if ttl > 0 => Ok(Some(Lease { id, ttl, started })),
+        match reply.and_then(|reply| lease_of(reply.body)) {
+            Ok((_, ttl)) if ttl > 0 => Ok(Some(Lease { id, ttl, started })),
             Ok(_) => Ok(None),
             Err(error) if error.kind() == ErrorKind::LeaseNotFound => Ok(None),
             Err(error) => Err(error),
@@ -82,10 +107,10 @@ impl Client {
     }
 }
 
-fn lease_ttl(body: &Body) -> i64 {
+fn lease_of(body: Body) -> Result<(i64, i64)> {
     match body {
-        Body::Lease { ttl } => *ttl,
-        _ => 0,
+        Body::Lease { id, ttl } => Ok((id, ttl)),
+        other => Err(mismatch(&other)),
     }
 }
 

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::retry::{self, Next};
+use super::retry;
 use super::{Client, LOOK_AROUND};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Repeat, WatchBatch, WatchRequest, WatchSink, quote};
+use crate::model::{KeyValue, WatchBatch, WatchRequest, WatchSink, quote};
 use crate::sys;
 use crate::transport::{Context, WatchStream};
 use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox};
@@ -24,6 +24,10 @@ pub struct Watcher {
     stream: Option<Stream>,
     /// A server has confirmed it at least once.
     established: bool,
+    /// The newest revision that servers told on it.
+    seen: i64,
+    /// The cluster's history is not the one any more that it began with.
+    ended: Option<Error>,
     /// How many streams in a row ended without a change.
     barren_streams: u32,
 }
@@ -37,7 +41,7 @@ struct Stream {
 
 impl Watcher {
     pub(super) fn new(client: Client, request: WatchRequest) -> Self {
-        Watcher { client, request, stream: None, established: false, barren_streams: 0 }
+        Watcher { client, request, stream: None, established: false, seen: 0, ended: None, barren_streams: 0 }
     }
 
     /// Waits for the next changes. A batch is never empty and never a part of one revision only.
@@ -45,9 +49,18 @@ impl Watcher {
     /// # Errors
     /// `Timeout` and `Closed` (deadline, cancel) leave the watch in place. A watch that no server could
     /// confirm yet fails within the client's request timeout; one that was confirmed goes on through any
-    /// outage. `Compacted`, `PermissionDenied` and the like end it.
+    /// outage. `Compacted`, `PermissionDenied` and the like are told each time. `OtherCluster` ends it: the
+    /// cluster was replaced, or its history went back.
     pub fn next(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
         let next = self.next_batch(deadline, cancel);
+        if let Err(error) = &next
+            && error.kind() == ErrorKind::OtherCluster
+        {
+            (self.ended, self.stream) = (Some(error.clone()), None);
+        }
         next.map_err(|error| error.during(format!("watch {}", quote(&self.request.range.start))))
     }
 
@@ -67,7 +80,7 @@ impl Watcher {
                 }
                 Ok(Err(error)) => {
                     self.stream = None;
-                    if retry::after(&error, Repeat::Harmless) == Next::GiveUp {
+                    if !retry::may_pass(&error) {
                         return Err(error);
                     }
                     // A server that ends streams as soon as they are open must not keep us busy.
@@ -88,6 +101,7 @@ impl Watcher {
     /// Drops what was delivered before (old servers repeat) and moves the start behind the rest.
     fn unseen(&mut self, mut batch: WatchBatch) -> Option<WatchBatch> {
         let progress = batch.events.is_empty();
+        self.seen = self.seen.max(batch.revision);
         batch.events.retain(|event| event.kv.mod_revision >= self.request.start_revision);
         // A batch without changes says that there were none up to its revision: a watch of quiet keys must
         // not fall behind what a busy store has compacted.
@@ -109,7 +123,7 @@ impl Watcher {
         for repetition in 0.. {
             match self.open_once(&self.client.context_for(deadline, cancel)) {
                 Ok(()) => break,
-                Err(error) if !self.established || retry::after(&error, Repeat::Harmless) == Next::GiveUp => {
+                Err(error) if !self.established || !retry::may_pass(&error) => {
                     return Err(error);
                 }
                 Err(error) if deadline.passed() => return Err(error),
@@ -126,9 +140,15 @@ impl Watcher {
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let sink = || limited_sink(items.clone(), waiting_bytes.clone());
         let (open, endpoint) = self.client.open_watch(context, &self.request, sink)?;
-        if self.request.start_revision == 0 {
-            self.request.start_revision = open.revision.saturating_add(1);
+        let revision = open.header.revision;
+        if revision < self.seen {
+            // A member that lags behind, or an older history, in which this watch would wait for ever.
+            self.client.check_history(endpoint, context, &self.request.range.start, self.seen)?;
         }
+        if self.request.start_revision == 0 {
+            self.request.start_revision = revision.saturating_add(1);
+        }
+        self.seen = self.seen.max(revision);
         self.established = true;
         self.stream = Some(Stream { items, waiting_bytes, endpoint, _open: open });
         Ok(())
@@ -152,6 +172,6 @@ fn limited_sink(items: Mailbox<Result<WatchBatch>>, waiting: Arc<AtomicUsize>) -
 }
 
 fn size_of_batch(batch: &WatchBatch) -> usize {
-    let size = |kv: &crate::model::KeyValue| kv.key.len() + kv.value.len() + size_of_val(kv);
-    batch.events.iter().map(|event| size(&event.kv)).sum()
+    let size = |kv: &KeyValue| kv.key.len() + kv.value.len() + size_of_val(kv);
+    batch.events.iter().map(|event| size(&event.kv) + event.prev_kv.as_ref().map_or(0, size)).sum()
 }

@@ -39,7 +39,9 @@ fn result_of(error: &Error) -> etcd_result {
     match error.kind() {
         _ if error.outcome() == Outcome::Unknown => etcd_result::ETCD_WTF,
         InvalidArgument if error.server_code() == 0 => etcd_result::ETCD_WTF,
-        Closed | Timeout | Unsupported | Panic | NoResource | Unavailable | BadReply => etcd_result::ETCD_WTF,
+        Closed | Timeout | Unsupported | Panic | NoResource | Unavailable | Tls | BadReply => {
+            etcd_result::ETCD_WTF
+        }
         _ => etcd_result::ETCD_PROTOCOL_ERROR,
     }
 }
@@ -54,6 +56,8 @@ fn errno_of(error: &Error) -> i32 {
         ErrorKind::NoResource => libc::ENOMEM,
         ErrorKind::Unavailable => error.os_error().unwrap_or(libc::EHOSTUNREACH),
         ErrorKind::BadReply => libc::EPROTO,
+        ErrorKind::Tls => libc::EACCES,
+        ErrorKind::OtherCluster => libc::ESTALE,
         ErrorKind::Compacted | ErrorKind::FutureRevision => libc::ERANGE,
         ErrorKind::Unauthenticated | ErrorKind::PermissionDenied => libc::EACCES,
         ErrorKind::TooLarge => libc::EMSGSIZE,
@@ -88,6 +92,9 @@ mod tests {
             (ErrorKind::Unavailable, NotSent, ETCD_WTF, libc::EHOSTUNREACH),
             (ErrorKind::Unavailable, Unknown, ETCD_WTF, libc::EHOSTUNREACH),
             (ErrorKind::BadReply, NotSent, ETCD_WTF, libc::EPROTO),
+            (ErrorKind::Tls, NotSent, ETCD_WTF, libc::EACCES),
+            (ErrorKind::OtherCluster, NotSent, ETCD_PROTOCOL_ERROR, libc::ESTALE),
+            (ErrorKind::OtherCluster, Unknown, ETCD_WTF, libc::ESTALE),
             (ErrorKind::Refused, Unknown, ETCD_WTF, libc::EIO),
             (ErrorKind::Refused, No, ETCD_PROTOCOL_ERROR, libc::EIO),
             (ErrorKind::Closed, NotSent, ETCD_WTF, libc::ECANCELED),

@@ -1,54 +1,83 @@
-//! The embedded store behind `mem://`: revisions, transactions, leases and watches as etcd has them.
+//! The embedded store behind `mem://`: revisions, transactions, leases, watches and compaction as etcd has them,
+//! in memory. Programs reach it through a [`crate::Client`] or a session; tests also by name, to move its clock
+//! and to make faults.
 //!
-//! One mutex guards all state; every request is applied whole under it. The history is kept from the first
-//! revision on, so that a watch can start anywhere in the past.
+//! ```
+//! use etcd::store::{Effect, Fault, Store};
+//! let store = Store::open("faulty");
+//! let mut options = etcd::Options::new();
+//! options.set("endpoints", "mem://faulty")?;
+//! let client = etcd::Client::open(options)?;
+//! store.inject(Fault::new(Effect::LoseReply));
+//! let error = client.put("key", "value", 0).unwrap_err();
+//! assert_eq!(error.outcome(), etcd::Outcome::Unknown);
+//! # Ok::<(), etcd::Error>(())
+//! ```
 
+mod clock;
+mod cluster;
+mod faults;
+mod history;
 mod lease;
 mod txn;
+mod watch;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Condvar, Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use self::lease::Lease;
-use self::txn::Write;
-use crate::error::{Error, Result};
+pub use self::clock::Clock;
+use self::cluster::Cluster;
+use self::faults::Faults;
+pub use self::faults::{Effect, Fault};
+use self::history::History;
+use self::lease::Leases;
+use self::watch::Watches;
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
+use crate::sys::{self, PerProcess};
 use crate::wait::lock;
 
 /// etcd's default for `--max-request-bytes`, which limits writes.
 const MAX_WRITE_BYTES: usize = 1_572_864;
 /// What etcd takes in one message, reads included.
 const MAX_MESSAGE_BYTES: usize = MAX_WRITE_BYTES + (512 << 10);
+/// How often a watch that sees nothing is told so, as in etcd.
+const PROGRESS: Duration = Duration::from_secs(600);
+
+/// The stores that this process shares by name; each lives as long as somebody uses it.
+static SHARED: PerProcess<Mutex<BTreeMap<String, Weak<Store>>>> = PerProcess::new();
 
 /// A store; dropped with the last session that uses it.
 pub struct Store {
     name: String,
     shared: Arc<Shared>,
-    expiry: Mutex<Option<JoinHandle<()>>>,
+    faults: Faults,
+    timer: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
-    state: Mutex<State>,
-    /// Wakes the expiry thread: the next lease to end has changed, or the store is gone.
-    leases_changed: Condvar,
+    state: RwLock<State>,
+    clock: Clock,
+    alarm: Mutex<Timing>,
+    /// Wakes the timer thread: something is due earlier than it knows, or the store is gone.
+    wake: Condvar,
 }
 
-struct State {
-    revision: i64,
-    keys: BTreeMap<Vec<u8>, KeyValue>,
-    /// All changes, in the order of their revisions.
-    history: Vec<Event>,
-    leases: HashMap<i64, Lease>,
-    watches: HashMap<u64, Watch>,
-    next_watch: u64,
+#[derive(Default)]
+struct Timing {
+    changed: bool,
     closed: bool,
 }
 
-struct Watch {
-    range: KeyRange,
-    start_revision: i64,
-    sink: WatchSink,
+/// Everything that requests read and write.
+struct State {
+    history: History,
+    leases: Leases,
+    watches: Watches,
+    cluster: Cluster,
+    next_progress: Duration,
 }
 
 /// Keeps a watch open.
@@ -59,170 +88,297 @@ pub struct Watching {
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        lock(&self.store.shared.state).watches.remove(&self.id);
+        let sink = self.store.shared.write().watches.close(self.id);
+        drop(sink);
     }
 }
 
 impl Store {
+    /// The store that this process shares under `name`; without a name, a new one of the caller's own.
+    pub fn open(name: &str) -> Arc<Self> {
+        Self::open_with(name, Clock::Machine)
+    }
+
+    /// The same with a clock for the store, should it be a new one.
+    pub fn open_with(name: &str, clock: Clock) -> Arc<Self> {
+        if name.is_empty() {
+            return Arc::new(Self::new("mem", clock));
+        }
+        let mut shared = lock(SHARED.get());
+        shared.retain(|_, store| store.strong_count() > 0);
+        shared.get(name).and_then(Weak::upgrade).unwrap_or_else(|| {
+            let store = Arc::new(Self::new(name, clock));
+            shared.insert(name.into(), Arc::downgrade(&store));
+            store
+        })
+    }
+
     /// An empty store, at revision 1.
-    pub fn new(name: &str) -> Self {
+    fn new(name: &str, clock: Clock) -> Self {
         let state = State {
-            revision: 1,
-            keys: BTreeMap::new(),
-            history: Vec::new(),
-            leases: HashMap::new(),
-            watches: HashMap::new(),
-            next_watch: 1,
-            closed: false,
+            history: History::new(),
+            leases: Leases::default(),
+            watches: Watches::default(),
+            cluster: Cluster::new(),
+            next_progress: Duration::MAX,
         };
-        let shared = Shared { state: Mutex::new(state), leases_changed: Condvar::new() };
-        Store { name: name.into(), shared: Arc::new(shared), expiry: Mutex::new(None) }
+        let shared =
+            Shared { state: RwLock::new(state), clock, alarm: Mutex::default(), wake: Condvar::new() };
+        Store {
+            name: name.into(),
+            shared: Arc::new(shared),
+            faults: Faults::default(),
+            timer: Mutex::new(None),
+        }
     }
 
-    /// Applies one request.
-    pub fn apply(&self, request: &Request) -> Result<Reply> {
-        let at = || format!("mem://{}", self.name);
-        self.apply_inner(request).map_err(|error| error.at(at()).during(request.describe()))
+    /// Does one request.
+    pub(crate) fn apply(&self, request: &Request) -> Result<Reply> {
+        self.faults.run(request, || {
+            check_size(request, MAX_MESSAGE_BYTES)?;
+            txn::check_form(request)?;
+            if request.reads_only() {
+                return self.read(request);
+            }
+            check_size(request, MAX_WRITE_BYTES)?;
+            self.write(request)
+        })
     }
 
-    fn apply_inner(&self, request: &Request) -> Result<Reply> {
-        check_size(request)?;
-        let mut state = lock(&self.shared.state);
+    fn read(&self, request: &Request) -> Result<Reply> {
+        let state = self.shared.read();
+        state.cluster.check(request)?;
         let body = match request {
-            Request::Range(range) => Body::Range(state.range(range)?),
-            Request::Put(put) => state.write(|write| write.put(put)).map(|_| Body::Put)?,
-            Request::Delete(delete) => {
-                state.write(|write| write.delete(delete)).map(|deleted| Body::Delete { deleted })?
+            Request::Range(range) => {
+                state.history.check_revision(range.revision)?;
+                Body::Range(state.history.read(range))
             }
-            Request::Txn(txn) => state.write(|write| write.txn(txn)).map(Body::Txn)?,
-            Request::LeaseGrant { id, ttl } => {
-                let ttl = state.grant(*id, *ttl)?;
-                self.watch_expiry()?;
-                Body::Lease { ttl }
+            Request::Txn(txn) => Body::Txn(state.read_txn(txn)?),
+            Request::LeaseTimeToLive { id, keys } => {
+                Body::LeaseTimeToLive(state.leases.look_at(*id, *keys, self.shared.clock.now()))
             }
-            Request::LeaseRevoke { id } => {
-                state.revoke(*id)?;
-                Body::Lease { ttl: 0 }
-            }
-            Request::LeaseKeepAlive { id } => Body::Lease { ttl: state.keep_alive(*id) },
-            Request::Leader => Body::Leader(Some(self.name.clone())),
+            Request::Leases => Body::Leases(state.leases.ids()),
+            Request::Members => Body::Members(state.cluster.members(&self.name)),
+            Request::Status => Body::Status(state.status()),
+            Request::Alarm { alarm, .. } => Body::Alarms(state.cluster.alarms(alarm.kind)),
+            _ => return Err(Error::from_server(9, "etcdserver: authentication is not enabled")),
         };
-        Ok(Reply { revision: state.revision, body })
+        Ok(Reply { header: state.cluster.header(state.history.revision), body })
+    }
+
+    fn write(&self, request: &Request) -> Result<Reply> {
+        let mut state = self.shared.write();
+        state.cluster.check(request)?;
+        let body = state.change(request, self.shared.clock.now())?;
+        state.commit();
+        let reply = Reply { header: state.cluster.header(state.history.revision), body };
+        drop(state);
+        if let Request::LeaseGrant { .. } = request {
+            self.something_is_due()?;
+        }
+        Ok(reply)
     }
 
     /// Opens a watch: past changes from `start_revision` on first, then new ones as they happen.
-    pub fn watch(store: &Arc<Store>, request: &WatchRequest, mut sink: WatchSink) -> Result<(i64, Watching)> {
-        check_size(&Request::Range(RangeRequest::new(request.range.clone())))?;
-        check_key(&request.range.start)?;
-        let mut state = lock(&store.shared.state);
-        let past = match request.start_revision {
-            0 => &[],
-            start => &state.history[state.history.partition_point(|event| event.kv.mod_revision < start)..],
-        };
-        let events: Vec<Event> =
-            past.iter().filter(|event| request.range.contains(&event.kv.key)).cloned().collect();
-        let wants_more = events.is_empty() || sink(Ok(WatchBatch { revision: state.revision, events }));
-        let id = state.next_watch;
-        state.next_watch += 1;
-        if wants_more {
-            let (range, start_revision) = (request.range.clone(), request.start_revision);
-            state.watches.insert(id, Watch { range, start_revision, sink });
+    pub(crate) fn watch(
+        store: &Arc<Self>,
+        request: &WatchRequest,
+        sink: WatchSink,
+    ) -> Result<(Header, Watching)> {
+        let request = watch::check(request)?;
+        let mut state = store.shared.write();
+        if !state.cluster.has_leader {
+            return Err(cluster::no_leader());
         }
-        Ok((state.revision, Watching { store: store.clone(), id }))
+        if state.watches.is_empty() {
+            state.next_progress = store.shared.clock.now() + PROGRESS;
+        }
+        let State { history, watches, cluster, .. } = &mut *state;
+        let id = watches.open(&request, sink, history);
+        let header = cluster.header(history.revision);
+        drop(state);
+        let watching = Watching { store: store.clone(), id };
+        store.something_is_due()?;
+        Ok((header, watching))
+    }
+}
+
+/// For tests: time and faults.
+impl Store {
+    /// Moves a manual clock, and does what has become due.
+    pub fn advance(&self, time: Duration) {
+        self.shared.clock.advance(time);
+        self.shared.tick();
+    }
+
+    /// Lets something happen to later calls. Faults are looked at in the order in which they were given.
+    pub fn inject(&self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    /// Takes all faults back that have not happened yet.
+    pub fn clear_faults(&self) {
+        self.faults.clear();
+    }
+
+    /// Ends a lease as if its time were over.
+    ///
+    /// # Errors
+    /// `LeaseNotFound`.
+    pub fn expire_lease(&self, id: i64) -> Result<()> {
+        let mut state = self.shared.write();
+        state.revoke(id)?;
+        state.commit();
+        Ok(())
+    }
+
+    /// From now on, what needs a leader is refused. Open watches end.
+    pub fn lose_leader(&self) {
+        let mut state = self.shared.write();
+        state.cluster.has_leader = false;
+        state.watches.end_all(&cluster::no_leader());
+    }
+
+    /// There is a leader (again), in a new term. All leases start anew, as they do with a new leader of etcd.
+    pub fn elect_leader(&self) {
+        let mut state = self.shared.write();
+        state.cluster.has_leader = true;
+        state.cluster.term += 1;
+        state.leases.start_all(self.shared.clock.now());
+    }
+
+    /// Starts at revision 1 again, without keys and leases, like a cluster restored from an old backup; as
+    /// another cluster, if told so. Open watches end, as connections to the old servers do.
+    pub fn reset(&self, another_cluster: bool) {
+        let mut state = self.shared.write();
+        state.watches.end_all(&Error::new(ErrorKind::Unavailable, "the server has ended"));
+        state.history = History::new();
+        state.leases = Leases::default();
+        if another_cluster {
+            state.cluster = Cluster::new();
+        }
+    }
+}
+
+/// Leases that end, and signs of life for watches.
+impl Store {
+    /// Wakes the timer; starts it when there is something to wait for the first time.
+    fn something_is_due(&self) -> Result<()> {
+        if !self.shared.clock.moves_by_itself() {
+            return Ok(());
+        }
+        let mut thread = lock(&self.timer);
+        if thread.is_none() {
+            let shared = self.shared.clone();
+            let started = sys::spawn("etcd-mem", move || shared.run_timer());
+            *thread = Some(started.map_err(|error| {
+                Error::new(ErrorKind::NoResource, format!("no thread for the embedded store: {error}"))
+            })?);
+        }
+        lock(&self.shared.alarm).changed = true;
+        self.shared.wake.notify_all();
+        Ok(())
     }
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
-        lock(&self.shared.state).closed = true;
-        self.shared.leases_changed.notify_all();
-        if let Some(thread) = lock(&self.expiry).take() {
+        lock(&self.shared.alarm).closed = true;
+        self.shared.wake.notify_all();
+        if let Some(thread) = lock(&self.timer).take() {
             let _ = thread.join();
         }
     }
 }
 
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn run_timer(&self) {
+        loop {
+            let next = self.tick();
+            let mut timing = lock(&self.alarm);
+            if timing.closed {
+                return;
+            }
+            if !std::mem::take(&mut timing.changed) {
+                let pause = next.saturating_sub(self.clock.now()).min(Duration::from_secs(3600));
+                drop(self.wake.wait_timeout(timing, pause));
+            }
+        }
+    }
+
+    /// Does what is due, and tells when the next thing is.
+    fn tick(&self) -> Duration {
+        let now = self.clock.now();
+        let next = self.read().next_due();
+        if next > now {
+            return next;
+        }
+        let mut state = self.write();
+        for id in state.leases.over(now) {
+            // A revision for each lease; one that was revoked meanwhile needs none.
+            let _ = state.revoke(id);
+            state.commit();
+        }
+        if state.next_progress <= now {
+            let revision = state.history.revision;
+            state.watches.tell_progress(revision);
+            state.next_progress = if state.watches.is_empty() { Duration::MAX } else { now + PROGRESS };
+        }
+        state.next_due()
+    }
+}
+
 impl State {
-    fn range(&self, request: &RangeRequest) -> Result<RangeReply> {
-        check_key(&request.range.start)?;
-        let created = |kv: &&KeyValue| {
-            kv.create_revision >= request.min_create_revision
-                && (request.max_create_revision == 0 || kv.create_revision <= request.max_create_revision)
-        };
-        let mut found: Vec<&KeyValue> = self.in_range(&request.range).filter(created).collect();
-        if request.sort_by == SortBy::Create {
-            found.sort_by_key(|kv| kv.create_revision);
-        }
-        if request.descending {
-            found.reverse();
-        }
-        if request.limit > 0 {
-            found.truncate(request.limit as usize);
-        }
-        let without_value = |kv: &KeyValue| KeyValue {
-            key: kv.key.clone(),
-            value: Vec::new(),
-            create_revision: kv.create_revision,
-            mod_revision: kv.mod_revision,
-            version: kv.version,
-            lease: kv.lease,
-        };
-        let copy = |kv: &KeyValue| if request.keys_only { without_value(kv) } else { kv.clone() };
-        Ok(RangeReply { kvs: found.into_iter().map(copy).collect() })
+    fn next_due(&self) -> Duration {
+        self.leases.next_end().map_or(self.next_progress, |end| end.min(self.next_progress))
     }
 
-    fn in_range(&self, range: &KeyRange) -> impl Iterator<Item = &KeyValue> {
-        let range = range.clone();
-        self.keys.range(range.start.clone()..).map(|(_, kv)| kv).take_while(move |kv| range.contains(&kv.key))
-    }
-
-    /// Runs `change` as one revision: all of it happens, or none.
-    fn write<T>(&mut self, change: impl FnOnce(&mut Write) -> Result<T>) -> Result<T> {
-        let mut write = Write::new(self);
-        let result = change(&mut write);
-        match result {
-            Ok(value) => {
-                let events = write.commit();
-                self.publish(&events);
-                Ok(value)
+    /// Does what changes something. Either all of it is done, or an error says why nothing was.
+    fn change(&mut self, request: &Request, now: Duration) -> Result<Body> {
+        Ok(match request {
+            Request::Put(put) => Body::Put(self.put(put)?),
+            Request::Delete(delete) => Body::Delete(self.delete(delete)),
+            Request::Txn(txn) => Body::Txn(self.txn(txn)?),
+            Request::Compact { revision, .. } => {
+                self.history.compact(*revision)?;
+                Body::Compact
             }
-            Err(error) => {
-                write.roll_back();
-                Err(error)
+            Request::LeaseGrant { id, ttl } => {
+                let (id, ttl) = self.leases.grant(*id, *ttl, now)?;
+                Body::Lease { id, ttl }
             }
-        }
+            Request::LeaseRevoke { id } => {
+                self.revoke(*id)?;
+                Body::LeaseRevoke
+            }
+            Request::LeaseKeepAlive { id } => Body::Lease { id: *id, ttl: self.leases.keep_alive(*id, now) },
+            Request::Alarm { action, alarm } => Body::Alarms(self.cluster.change_alarm(*action, *alarm)),
+            _ => unreachable!("a read"),
+        })
     }
 
-    fn publish(&mut self, events: &[Event]) {
-        if events.is_empty() {
-            return;
+    /// Makes what was changed the newest revision, and tells the watches.
+    fn commit(&mut self) {
+        if self.history.commit() && !self.watches.is_empty() {
+            let revision = self.history.revision;
+            self.watches.publish(revision, self.history.since(revision));
         }
-        let revision = self.revision;
-        self.history.extend_from_slice(events);
-        self.watches.retain(|_, watch| {
-            let wanted = |event: &&Event| {
-                event.kv.mod_revision >= watch.start_revision && watch.range.contains(&event.kv.key)
-            };
-            let events: Vec<Event> = events.iter().filter(wanted).cloned().collect();
-            events.is_empty() || (watch.sink)(Ok(WatchBatch { revision, events }))
-        });
     }
 }
 
-fn check_size(request: &Request) -> Result<()> {
-    let limit = match request.repeat() {
-        Repeat::Harmful => MAX_WRITE_BYTES,
-        Repeat::Harmless => MAX_MESSAGE_BYTES,
-    };
-    if request.size() > limit {
-        Err(Error::from_server(3, "etcdserver: request is too large"))
-    } else {
-        Ok(())
+fn check_size(request: &Request, limit: usize) -> Result<()> {
+    if request.size() <= limit {
+        return Ok(());
     }
-}
-
-fn check_key(key: &[u8]) -> Result<()> {
-    if key.is_empty() { Err(Error::from_server(3, "etcdserver: key is not provided")) } else { Ok(()) }
+    Err(Error::from_server(3, "etcdserver: request is too large"))
 }
 
 #[cfg(test)]

@@ -1,163 +1,233 @@
-use std::time::{Duration, Instant};
+//! What only the embedded store has: its clock, its faults, its names. What it shares with etcd is in the
+//! conformance suite.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use super::*;
 use crate::wait::{Cancel, Deadline, Mailbox};
 
-fn put(store: &Store, key: &str, value: &str, lease: i64) -> Reply {
-    let request = PutRequest { key: key.into(), value: value.into(), lease };
-    store.apply(&Request::Put(request)).unwrap()
+fn manual() -> Arc<Store> {
+    Store::open_with("", Clock::manual())
 }
 
-fn keys(store: &Store, request: RangeRequest) -> Vec<String> {
-    match store.apply(&Request::Range(request)).unwrap().body {
+fn put(store: &Store, key: &str, lease: i64) -> Result<Reply> {
+    store.apply(&Request::Put(PutRequest { lease, ..PutRequest::new(key, "") }))
+}
+
+fn keys(store: &Store) -> Vec<String> {
+    match store.apply(&Request::Range(RangeRequest::new(KeyRange::prefix("")))).unwrap().body {
         Body::Range(reply) => reply.kvs.into_iter().map(|kv| String::from_utf8(kv.key).unwrap()).collect(),
         other => panic!("{other:?}"),
     }
 }
 
-fn all(prefix: &str) -> RangeRequest {
-    RangeRequest::new(KeyRange::prefix(prefix))
+fn revision(store: &Store) -> i64 {
+    store.apply(&Request::Range(RangeRequest::new(KeyRange::key("k")))).unwrap().header.revision
+}
+
+/// A watch of everything, and what it is given.
+fn watch(store: &Arc<Store>) -> (Mailbox<Result<WatchBatch>>, Watching) {
+    let given = Mailbox::default();
+    let to_give = given.clone();
+    let request = WatchRequest::new(KeyRange::prefix(""), 0);
+    let sink: WatchSink = Box::new(move |item| {
+        to_give.push(item);
+        true
+    });
+    (given, Store::watch(store, &request, sink).unwrap().1)
+}
+
+fn next(given: &Mailbox<Result<WatchBatch>>) -> Option<Result<WatchBatch>> {
+    given.recv(Deadline::after(Duration::ZERO), Cancel::NEVER).ok()
 }
 
 #[test]
-fn revisions_start_at_1_and_grow_by_one_with_each_write() {
-    let store = Store::new("t");
-    assert_eq!(store.apply(&Request::Range(all("a"))).unwrap().revision, 1);
-    assert_eq!(put(&store, "a", "1", 0).revision, 2);
-    assert_eq!(put(&store, "a", "2", 0).revision, 3);
-    let Body::Range(reply) = store.apply(&Request::Range(all("a"))).unwrap().body else { panic!() };
-    let kv = &reply.kvs[0];
-    assert_eq!((kv.create_revision, kv.mod_revision, kv.version), (2, 3, 2));
-    let nothing = Request::Delete(DeleteRequest { range: KeyRange::key("zzz") });
-    assert_eq!(store.apply(&nothing).unwrap().revision, 3);
+fn leases_run_on_the_stores_clock() {
+    let store = manual();
+    store.apply(&Request::LeaseGrant { id: 7, ttl: 10 }).unwrap();
+    put(&store, "a", 7).unwrap();
+    put(&store, "b", 7).unwrap();
+    let (given, _watching) = watch(&store);
+    store.advance(Duration::from_millis(9_999));
+    assert_eq!(keys(&store), ["a", "b"]);
+    store.apply(&Request::LeaseKeepAlive { id: 7 }).unwrap();
+    store.advance(Duration::from_millis(9_999));
+    let look = Request::LeaseTimeToLive { id: 7, keys: true };
+    let Body::LeaseTimeToLive(lease) = store.apply(&look).unwrap().body else { panic!() };
+    assert_eq!((lease.ttl, lease.granted_ttl, lease.keys.len()), (0, 10, 2));
+    assert!(next(&given).is_none());
+    store.advance(Duration::from_millis(1));
+    let batch = next(&given).unwrap().unwrap();
+    assert_eq!((batch.events.len(), batch.revision), (2, 4), "all keys in one revision");
+    assert!(batch.events.iter().all(|event| event.kind == EventKind::Delete && event.kv.mod_revision == 4));
+    assert_eq!(keys(&store), [""; 0]);
+    assert!(matches!(store.apply(&look).unwrap().body, Body::LeaseTimeToLive(LeaseReply { ttl: -1, .. })));
 }
 
 #[test]
-fn ranges_are_sorted_limited_and_filtered() {
-    let store = Store::new("t");
-    for key in ["p/b", "p/a", "p/c", "q"] {
-        put(&store, key, "", 0);
-    }
-    assert_eq!(keys(&store, all("p/")), ["p/a", "p/b", "p/c"]);
-    let newest = RangeRequest {
-        sort_by: SortBy::Create,
-        descending: true,
-        limit: 1,
-        max_create_revision: 3,
-        ..all("p/")
-    };
-    assert_eq!(keys(&store, newest), ["p/a"]);
-    let from = RangeRequest { min_create_revision: 3, max_create_revision: 3, ..all("p/") };
-    assert_eq!(keys(&store, from), ["p/a"]);
-}
-
-#[test]
-fn a_transaction_takes_one_branch_in_one_revision() {
-    let store = Store::new("t");
-    put(&store, "a", "1", 0);
-    let op = |key: &str| Op::Put(PutRequest { key: key.into(), value: vec![], lease: 0 });
-    let txn = |compare| {
-        let (then, otherwise) = (vec![op("x"), op("y")], vec![op("z")]);
-        store.apply(&Request::Txn(TxnRequest { compares: vec![compare], then, otherwise })).unwrap()
-    };
-    let reply = txn(Compare::value("a", "1"));
-    assert!(matches!(reply.body, Body::Txn(TxnReply { succeeded: true, .. })) && reply.revision == 3);
-    assert!(matches!(txn(Compare::value("missing", "")).body, Body::Txn(TxnReply { succeeded: false, .. })));
-    assert!(matches!(txn(Compare::exists("missing")).body, Body::Txn(TxnReply { succeeded: false, .. })));
-    assert!(matches!(
-        txn(Compare::create_revision("no", 0)).body,
-        Body::Txn(TxnReply { succeeded: true, .. })
-    ));
-    assert_eq!(keys(&store, all("")), ["a", "x", "y", "z"]);
-}
-
-#[test]
-fn a_transaction_that_fails_half_way_leaves_nothing() {
-    let store = Store::new("t");
-    store.apply(&Request::LeaseGrant { id: 5, ttl: 60 }).unwrap();
-    put(&store, "a", "old", 5);
-    let op = |key: &str, lease| Op::Put(PutRequest { key: key.into(), value: b"new".into(), lease });
-    let then = vec![op("a", 0), op("b", 0), op("c", 404)];
-    let error = store.apply(&Request::Txn(TxnRequest { then, ..Default::default() })).unwrap_err();
-    assert_eq!(error.kind(), crate::ErrorKind::LeaseNotFound);
-    assert_eq!(store.apply(&Request::Range(all("a"))).unwrap().revision, 2);
-    store.apply(&Request::LeaseRevoke { id: 5 }).unwrap();
-    assert!(keys(&store, all("")).is_empty(), "a is on its lease again");
-}
-
-#[test]
-fn a_lease_ends_by_itself_and_takes_its_keys_in_one_revision() {
-    let store = Arc::new(Store::new("t"));
-    let ttl = match store.apply(&Request::LeaseGrant { id: 7, ttl: 1 }).unwrap().body {
-        Body::Lease { ttl } => ttl,
-        other => panic!("{other:?}"),
+fn leases_end_by_themselves_on_the_machines_clock() {
+    let store = Store::open("");
+    // A long one first: the timer must notice that a later one ends earlier.
+    store.apply(&Request::LeaseGrant { id: 1, ttl: 3600 }).unwrap();
+    let Body::Lease { ttl, .. } = store.apply(&Request::LeaseGrant { id: 2, ttl: 1 }).unwrap().body else {
+        panic!()
     };
     assert_eq!(ttl, 2, "raised to the least that etcd grants");
-    put(&store, "l/a", "", 7);
-    put(&store, "l/b", "", 7);
-    let events = Mailbox::default();
-    let sink = events.clone();
-    let request = WatchRequest { range: KeyRange::prefix("l/"), start_revision: 0 };
-    let watch = Store::watch(
-        &store,
-        &request,
-        Box::new(move |batch| {
-            sink.push(batch);
-            true
-        }),
-    )
-    .unwrap();
+    put(&store, "short", 2).unwrap();
+    let (given, _watching) = watch(&store);
     let start = Instant::now();
-    let batch = events.recv(Deadline::after(Duration::from_secs(10)), &Cancel::new()).unwrap().unwrap();
+    let batch = given.recv(Deadline::after(Duration::from_secs(10)), Cancel::NEVER).unwrap().unwrap();
+    assert_eq!(batch.events[0].kv.key, b"short");
     assert!(start.elapsed() > Duration::from_millis(1500), "not before its time");
-    assert_eq!((batch.events.len(), batch.revision), (2, 4));
-    assert!(batch.events.iter().all(|event| event.kind == EventKind::Delete));
-    let Body::Lease { ttl } = store.apply(&Request::LeaseKeepAlive { id: 7 }).unwrap().body else { panic!() };
-    assert_eq!(ttl, 0);
-    drop(watch);
 }
 
 #[test]
-fn a_watch_replays_the_past_and_goes_on_without_a_gap() {
-    let store = Arc::new(Store::new("t"));
-    for value in 0..5 {
-        put(&store, "k", &value.to_string(), 0);
-    }
-    let events = Mailbox::default();
-    let sink = events.clone();
-    let request = WatchRequest { range: KeyRange::key("k"), start_revision: 3 };
-    let (revision, watch) = Store::watch(
-        &store,
-        &request,
-        Box::new(move |batch| {
-            sink.push(batch.unwrap());
-            true
-        }),
-    )
-    .unwrap();
-    assert_eq!(revision, 6);
-    put(&store, "k", "5", 0);
-    put(&store, "other", "", 0);
-    drop(watch);
-    put(&store, "k", "6", 0);
-    let mut values = Vec::new();
-    while let Ok(batch) = events.recv(Deadline::after(Duration::ZERO), &Cancel::new()) {
-        values.extend(batch.events.into_iter().map(|event| event.kv.value[0] - b'0'));
-    }
-    assert_eq!(values, [1, 2, 3, 4, 5]);
+fn a_watch_that_sees_nothing_is_told_so_now_and_then() {
+    let store = manual();
+    let (given, _watching) = watch(&store);
+    store.advance(PROGRESS);
+    let batch = next(&given).unwrap().unwrap();
+    assert_eq!((batch.events.len(), batch.revision), (0, 1));
+    put(&store, "a", 0).unwrap();
+    assert_eq!(next(&given).unwrap().unwrap().events.len(), 1);
+    store.advance(PROGRESS);
+    assert!(next(&given).is_none(), "a change says the same");
+    store.advance(PROGRESS);
+    assert_eq!(next(&given).unwrap().unwrap().revision, 2);
 }
 
 #[test]
-fn nonsense_is_refused_as_etcd_does() {
-    let store = Store::new("t");
-    let kind = |request| store.apply(&request).unwrap_err().kind();
-    use crate::ErrorKind::*;
-    let put = |key: &[u8], size| PutRequest { key: key.into(), value: vec![0; size], lease: 0 };
-    assert_eq!(kind(Request::Put(put(b"", 0))), InvalidArgument);
-    assert_eq!(kind(Request::Put(put(b"k", MAX_WRITE_BYTES))), TooLarge);
-    assert_eq!(kind(Request::Range(RangeRequest::new(KeyRange::key("")))), InvalidArgument);
-    assert_eq!(kind(Request::LeaseRevoke { id: 9 }), LeaseNotFound);
-    assert_eq!(kind(Request::LeaseGrant { id: 9, ttl: 9_000_000_001 }), InvalidArgument);
-    store.apply(&Request::LeaseGrant { id: 9, ttl: 9_000_000_000 }).unwrap();
-    assert_eq!(kind(Request::LeaseGrant { id: 9, ttl: 10 }), Refused);
+fn faults_happen_to_the_calls_they_are_meant_for() {
+    let store = manual();
+    let refusal = Error::from_server(8, "etcdserver: too many requests");
+    let puts = |request: &Request| matches!(request, Request::Put(_));
+    store.inject(Fault::new(Effect::Refuse(refusal)).of(puts).nth(2).times(2));
+    let kinds: Vec<Option<ErrorKind>> = (0..5)
+        .map(|_| {
+            store.apply(&Request::Status).unwrap();
+            put(&store, "k", 0).err().map(|error| error.kind())
+        })
+        .collect();
+    let refused = Some(ErrorKind::TooManyRequests);
+    assert_eq!(kinds, [None, refused, refused, None, None]);
+    assert_eq!(revision(&store), 4, "what was refused was not done");
+
+    store.inject(Fault::new(Effect::LoseReply).of(puts));
+    let error = put(&store, "k", 0).unwrap_err();
+    assert_eq!(error.outcome(), crate::Outcome::Unknown);
+    assert_eq!(revision(&store), 5, "it was done");
+
+    store.inject(Fault::new(Effect::Delay(Duration::from_millis(30))));
+    let start = Instant::now();
+    put(&store, "k", 0).unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(30));
+    store.inject(Fault::new(Effect::LoseReply));
+    store.clear_faults();
+    put(&store, "k", 0).unwrap();
+}
+
+#[test]
+fn a_lease_can_be_ended_before_its_time() {
+    let store = manual();
+    store.apply(&Request::LeaseGrant { id: 7, ttl: 10 }).unwrap();
+    put(&store, "a", 7).unwrap();
+    let (given, _watching) = watch(&store);
+    store.expire_lease(7).unwrap();
+    assert_eq!(next(&given).unwrap().unwrap().events.len(), 1);
+    assert_eq!(store.expire_lease(7).unwrap_err().kind(), ErrorKind::LeaseNotFound);
+}
+
+#[test]
+fn without_a_leader_only_old_answers_are_to_be_had_and_with_a_new_one_leases_start_anew() {
+    let store = manual();
+    put(&store, "a", 0).unwrap();
+    store.apply(&Request::LeaseGrant { id: 7, ttl: 10 }).unwrap();
+    let (given, _watching) = watch(&store);
+    store.lose_leader();
+    assert_eq!(next(&given).unwrap().unwrap_err().fault(), "etcdserver: no leader");
+    let read = RangeRequest::new(KeyRange::key("a"));
+    for request in [Request::Range(read.clone()), Request::Put(PutRequest::new("a", ""))] {
+        assert_eq!(store.apply(&request).unwrap_err().kind(), ErrorKind::Unavailable, "{request:?}");
+    }
+    store.apply(&Request::Range(RangeRequest { serializable: true, ..read })).unwrap();
+    let Body::Status(status) = store.apply(&Request::Status).unwrap().body else { panic!() };
+    assert_eq!((status.leader, status.errors), (0, vec!["etcdserver: no leader".to_owned()]));
+    assert!(Store::watch(&store, &WatchRequest::default(), Box::new(|_| true)).is_err());
+
+    store.advance(Duration::from_secs(9));
+    let term = store.apply(&Request::Status).unwrap().header.raft_term;
+    store.elect_leader();
+    store.advance(Duration::from_secs(9));
+    assert_eq!(put(&store, "a", 7).unwrap().header.raft_term, term + 1, "the lease is still there");
+}
+
+#[test]
+fn a_reset_store_is_empty_at_revision_1_and_may_be_another_cluster() {
+    let store = manual();
+    put(&store, "a", 0).unwrap();
+    let before = put(&store, "a", 0).unwrap().header;
+    let (given, _watching) = watch(&store);
+    store.reset(false);
+    assert_eq!(next(&given).unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+    let after = store.apply(&Request::Status).unwrap().header;
+    assert_eq!((after.revision, after.cluster_id), (1, before.cluster_id));
+    assert_eq!(keys(&store), [""; 0]);
+    store.reset(true);
+    assert_ne!(store.apply(&Request::Status).unwrap().header.cluster_id, before.cluster_id);
+}
+
+#[test]
+fn a_name_is_one_store_as_long_as_somebody_uses_it() {
+    let one = Store::open("shared");
+    put(&one, "a", 0).unwrap();
+    assert_eq!(keys(&Store::open("shared")), ["a"]);
+    assert_eq!(keys(&Store::open("another")), [""; 0]);
+    drop(one);
+    assert_eq!(keys(&Store::open("shared")), [""; 0]);
+}
+
+#[test]
+fn readers_are_in_the_store_together() {
+    let store = manual();
+    put(&store, "a", 0).unwrap();
+    let guard = store.shared.read();
+    let other = store.clone();
+    let reader = std::thread::spawn(move || keys(&other));
+    assert_eq!(reader.join().unwrap(), ["a"], "while this thread reads, too");
+    drop(guard);
+}
+
+/// Two keys that are always put together are never seen apart, while many threads read and write.
+#[test]
+fn every_read_sees_whole_transactions_only() {
+    let store = manual();
+    let done = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for writer in 0..2 {
+            let (store, done) = (&store, &done);
+            scope.spawn(move || {
+                for number in 0..500 {
+                    let value = format!("{writer}-{number}");
+                    let then = ["x", "y"].map(|key| Op::Put(PutRequest::new(key, value.clone()))).into();
+                    store.apply(&Request::Txn(TxnRequest { then, ..TxnRequest::default() })).unwrap();
+                }
+                done.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while done.load(Ordering::SeqCst) < 2 {
+                    let read = Request::Range(RangeRequest::new(KeyRange::prefix("")));
+                    let Body::Range(found) = store.apply(&read).unwrap().body else { panic!() };
+                    if let [x, y] = &found.kvs[..] {
+                        assert_eq!((&x.value, x.mod_revision), (&y.value, y.mod_revision));
+                    } else {
+                        assert!(found.kvs.is_empty());
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(revision(&store), 1001);
 }

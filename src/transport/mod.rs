@@ -2,26 +2,30 @@
 
 pub mod json;
 pub mod mem;
+pub mod tls;
 
 use crate::error::Result;
-use crate::model::{Reply, Request, WatchRequest, WatchSink};
+use crate::model::{Header, Reply, Request, WatchRequest, WatchSink};
+use crate::options::Secret;
 use crate::wait::{Cancel, Deadline};
 
-/// How long a call may take and what ends it early.
-#[derive(Debug, Clone)]
-pub struct Context {
+/// How long a call may take, what ends it early, and for whom it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
     /// When the caller stops waiting.
     pub deadline: Deadline,
     /// When it must have been sent: later, another endpoint is asked instead.
     pub send_by: Deadline,
     /// Ends the call from another thread. A transport may go on connecting, which has a bound of its own.
-    pub cancel: Cancel,
+    pub cancel: &'a Cancel,
+    /// What tells the server which user asks.
+    pub token: Option<&'a Secret>,
 }
 
 /// An open watch. Dropping it ends the watch: afterwards the sink is not called any more.
 pub struct WatchStream {
-    /// The store's revision when the server confirmed the watch: nothing after it is missed.
-    pub revision: i64,
+    /// Who confirmed the watch, and at which revision: nothing after it is missed.
+    pub header: Header,
     /// Whatever the transport must keep to keep the watch open.
     pub guard: Box<dyn Send>,
 }

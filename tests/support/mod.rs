@@ -1,11 +1,9 @@
 //! What tests run on: real servers, compilers, other languages; and how they say that something is missing.
 
-mod proxy;
 mod running;
 mod servers;
 mod tools;
 
-pub use proxy::Proxy;
 pub use running::Running;
 pub use servers::{BETA_GATEWAY, Etcd, VERSIONS, free_port};
 pub use tools::*;

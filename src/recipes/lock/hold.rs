@@ -146,7 +146,7 @@ impl HoldState {
     }
 
     /// A third of the TTL, so that there is time for another try, and never longer than the hold is sure.
-    fn context(&self, client: &Client, stop: &Cancel) -> Context {
+    fn context<'a>(&self, client: &Client, stop: &'a Cancel) -> Context<'a> {
         let sure = Deadline::after(self.remaining().unwrap_or_default());
         client.context_for(sure.or_after(self.third()), stop)
     }
@@ -199,7 +199,7 @@ mod tests {
         let over = Mutex::new(sys::boot_time());
         let state = HoldState { place, until: over, lost: Mutex::new(None) };
         // The server still has the lease and would renew it: this process slept, and others may know.
-        let error = state.renew(&client, &Cancel::new()).unwrap_err();
+        let error = state.renew(&client, Cancel::NEVER).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lost);
         assert!(state.remaining().is_none());
     }

@@ -79,7 +79,7 @@ fn abandon(client: &Client, lease: i64) {
     // What was cut off in the middle may reach its server after a first attempt to undo it.
     for pause in [Duration::ZERO, Duration::from_millis(50), Duration::from_millis(200)] {
         std::thread::sleep(pause);
-        let hasty = client.context_for(Deadline::after(Duration::from_secs(1)), &Cancel::new());
+        let hasty = client.context_for(Deadline::after(Duration::from_secs(1)), Cancel::NEVER);
         match client.call_in(&hasty, &Request::LeaseRevoke { id: lease }, Repeat::Harmless) {
             Err(error) if error.kind() == ErrorKind::LeaseNotFound => {}
             _ => return,
@@ -109,7 +109,7 @@ fn enqueue(
     value: &[u8],
 ) -> Result<(Place, bool)> {
     let key = [name, format!("/{:x}", lease.id).as_bytes()].concat();
-    let put = PutRequest { key: key.clone(), value: value.into(), lease: lease.id };
+    let put = PutRequest { lease: lease.id, ..PutRequest::new(key.clone(), value) };
     let request = Request::Txn(TxnRequest {
         compares: vec![Compare::create_revision(key.clone(), 0)],
         then: vec![Op::Range(RangeRequest { limit: 1, ..newest_first(name) }), Op::Put(put)],
@@ -169,7 +169,7 @@ pub fn find(client: &Client, name: &[u8], token: i64) -> Result<Option<KeyValue>
 pub fn release(client: &Client, context: &Context, key: &[u8], token: i64) -> Result<bool> {
     let request = Request::Txn(TxnRequest {
         compares: vec![Compare::create_revision(key, token)],
-        then: vec![Op::Delete(DeleteRequest { range: KeyRange::key(key) })],
+        then: vec![Op::Delete(DeleteRequest::new(KeyRange::key(key)))],
         otherwise: vec![],
     });
     Ok(client.txn_in(context, &request, Repeat::Harmless)?.1.succeeded)
@@ -185,7 +185,7 @@ fn watch_key<T: Send + 'static>(
     wakes: &Mailbox<T>,
     wake: fn(Result<WatchBatch>) -> T,
 ) -> Option<WatchStream> {
-    let request = WatchRequest { range: KeyRange::key(key), start_revision: revision.saturating_add(1) };
+    let request = WatchRequest::new(KeyRange::key(key), revision.saturating_add(1));
     let sink = || -> WatchSink {
         let wakes = wakes.clone();
         Box::new(move |item| {

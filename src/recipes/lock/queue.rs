@@ -40,7 +40,7 @@ impl<'a> Limits<'a> {
         Limits { deadline, calls_end, cancel }
     }
 
-    pub fn context(&self, client: &Client) -> Context {
+    pub fn context(&self, client: &Client) -> Context<'a> {
         client.context_for(self.calls_end, self.cancel)
     }
 }
@@ -83,7 +83,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// A short round trip, so that another endpoint can be asked before the lease ends.
-    fn context(&self) -> Context {
+    fn context(&self) -> Context<'a> {
         self.client.context_for(self.limits.calls_end.or_after(self.part_of_ttl(3)), self.limits.cancel)
     }
 
@@ -102,7 +102,7 @@ impl<'a> Waiter<'a> {
                     self.failures = 0;
                     return Ok(value);
                 }
-                Err(error) if retry::after(&error, Repeat::Harmless) == retry::Next::GiveUp => {
+                Err(error) if !retry::may_pass(&error) => {
                     return Err(error);
                 }
                 Err(error) if self.limits.deadline.passed() => return Err(error),

@@ -70,9 +70,9 @@ fn a_lost_hold_says_so_at_once_and_stays_lost() {
     let told = lost.clone();
     let hold = Hold::keep(&client, place.clone(), move |error| told.push(error.kind())).unwrap();
     client.delete(KeyRange::key(&place.key[..])).unwrap();
-    assert_eq!(lost.recv(Deadline::after(Duration::from_secs(1)), &Cancel::new()), Ok(ErrorKind::Lost));
+    assert_eq!(lost.recv(Deadline::after(Duration::from_secs(1)), Cancel::NEVER), Ok(ErrorKind::Lost));
     assert!(!hold.is_held());
-    let again = PutRequest { key: place.key.clone(), value: vec![], lease: place.lease.id };
+    let again = PutRequest { lease: place.lease.id, ..PutRequest::new(place.key.clone(), "") };
     client.call(&Request::Put(again)).unwrap();
     assert!(!hold.is_held());
     assert!(!hold.release().unwrap(), "it was not held any more");

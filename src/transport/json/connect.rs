@@ -14,8 +14,9 @@ use ureq::unversioned::transport::{
 };
 
 use super::interrupt;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Outcome};
 use crate::sys;
+use crate::transport::tls::{self, Tls, TlsStream};
 use crate::wait::lock;
 
 /// Where an endpoint is.
@@ -33,7 +34,16 @@ pub enum Place {
 }
 
 impl Place {
-    /// The URL of HTTP requests to it.
+    /// How it is written, for people.
+    pub fn url(&self, secure: bool) -> String {
+        match self {
+            Place::Tcp { host, port } if secure => format!("https://{host}:{port}"),
+            Place::Tcp { host, port } => format!("http://{host}:{port}"),
+            Place::Unix(path) => format!("unix://{path}"),
+        }
+    }
+
+    /// The URL of HTTP requests to it. ureq need not know of TLS: that is our connector's business.
     pub fn base_url(&self) -> String {
         match self {
             Place::Tcp { host, port } => format!("http://{host}:{port}"),
@@ -48,9 +58,14 @@ pub struct ConnectFailed(io::Error);
 
 impl ConnectFailed {
     pub fn into_error(self) -> Error {
+        if let Some(error) = tls::fault_of(&self.0) {
+            return error.outcome_is(Outcome::NotSent);
+        }
         let refused = |fault: &str| Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNREFUSED);
         match self.0.kind() {
-            io::ErrorKind::TimedOut => Error::new(ErrorKind::Timeout, "no connection in time"),
+            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                Error::new(ErrorKind::Timeout, "no connection in time")
+            }
             io::ErrorKind::ConnectionRefused => refused("connection refused"),
             // A Unix socket that is not there: the same to a program as a port where nobody listens.
             io::ErrorKind::NotFound => refused("no such socket"),
@@ -73,23 +88,28 @@ impl std::error::Error for ConnectFailed {}
 /// Opens connections.
 #[derive(Debug)]
 pub struct Connect {
-    unix: Option<String>,
+    place: Place,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Connect {
-    pub fn new(place: &Place) -> Self {
-        let unix = match place {
-            Place::Unix(path) => Some(path.clone()),
-            Place::Tcp { .. } => None,
-        };
-        Connect { unix }
+    pub fn new(place: &Place, tls: Option<Arc<Tls>>) -> Self {
+        Connect { place: place.clone(), tls }
     }
 
     fn open(&self, details: &ConnectionDetails) -> io::Result<Stream> {
-        match &self.unix {
+        let start = Instant::now();
+        let (host, tcp) = match &self.place {
             // Waits only while the server's backlog is full.
-            Some(path) => UnixStream::connect(path).map(Stream::Unix),
-            None => connect_tcp(&details.addrs, details.timeout).map(Stream::Tcp),
+            Place::Unix(path) => return UnixStream::connect(path).map(Stream::Unix),
+            Place::Tcp { host, .. } => (host, connect_tcp(&details.addrs, details.timeout)?),
+        };
+        match &self.tls {
+            None => Ok(Stream::Tcp(tcp)),
+            Some(tls) => {
+                let left = details.timeout.not_zero().map(|all| all.saturating_sub(start.elapsed()));
+                Ok(Stream::Tls(Box::new(tls.connect(host, tcp, left)?)))
+            }
         }
     }
 }
@@ -136,28 +156,28 @@ impl Connector<()> for Connect {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 impl Stream {
-    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+    fn tcp(&self) -> std::result::Result<&TcpStream, &UnixStream> {
         match self {
-            Stream::Tcp(stream) => stream.set_read_timeout(time),
-            Stream::Unix(stream) => stream.set_read_timeout(time),
+            Stream::Tcp(stream) => Ok(stream),
+            Stream::Tls(stream) => Ok(stream.socket()),
+            Stream::Unix(stream) => Err(stream),
         }
+    }
+
+    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
+        self.tcp().map_or_else(|unix| unix.set_read_timeout(time), |tcp| tcp.set_read_timeout(time))
     }
 
     fn set_write_timeout(&self, time: Option<Duration>) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_write_timeout(time),
-            Stream::Unix(stream) => stream.set_write_timeout(time),
-        }
+        self.tcp().map_or_else(|unix| unix.set_write_timeout(time), |tcp| tcp.set_write_timeout(time))
     }
 
-    fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
-        match self {
-            Stream::Tcp(stream) => stream.set_nonblocking(nonblocking),
-            Stream::Unix(stream) => stream.set_nonblocking(nonblocking),
-        }
+    fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        self.tcp().map_or_else(|unix| unix.set_nonblocking(on), |tcp| tcp.set_nonblocking(on))
     }
 
     fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -165,6 +185,7 @@ impl Stream {
             let result = match self {
                 Stream::Tcp(stream) => (&*stream).read(buffer),
                 Stream::Unix(stream) => (&*stream).read(buffer),
+                Stream::Tls(stream) => stream.read(buffer),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -177,6 +198,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => (&*stream).write_all(bytes),
             Stream::Unix(stream) => (&*stream).write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes),
         }
     }
 }
@@ -184,10 +206,8 @@ impl Stream {
 impl ShutdownHandle for Stream {
     fn shutdown(&self) {
         // An error means that it is closed already.
-        let _ = match self {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Both),
-        };
+        let both = Shutdown::Both;
+        let _ = self.tcp().map_or_else(|unix| unix.shutdown(both), |tcp| tcp.shutdown(both));
     }
 }
 

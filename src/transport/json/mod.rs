@@ -1,23 +1,26 @@
 //! etcd's JSON gateway over HTTP/1.1, for servers from 3.3 on.
 
-mod codec;
 mod connect;
+mod decode;
+mod encode;
 mod interrupt;
 mod watch;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::Agent;
 use ureq::http::Response;
+use ureq::typestate::WithBody;
+use ureq::{Agent, RequestBuilder};
 
 pub use self::connect::Place;
 use self::connect::{Connect, ConnectFailed, Resolve};
 use self::interrupt::Interruptible;
+use super::tls::{self, Tls};
 use super::{Context, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{Body, Reply, Request, WatchRequest, WatchSink};
+use crate::model::{Reply, Request, WatchRequest, WatchSink};
 use crate::wait::lock;
 
 /// Idle connections kept for later calls.
@@ -30,6 +33,7 @@ pub struct Json {
     /// Scheme, host and port.
     base: String,
     place: Place,
+    tls: Option<Arc<Tls>>,
     connect_timeout: Duration,
     agent: Agent,
     /// `/v3` or an older server's path, once the server has told its version.
@@ -38,15 +42,15 @@ pub struct Json {
 
 impl Json {
     /// A transport to `place`; connects when it is first used.
-    pub fn new(name: &str, place: Place, connect_timeout: Duration) -> Self {
-        let agent = new_agent(&place, connect_timeout);
+    pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) -> Self {
+        let agent = new_agent(&place, tls.clone(), connect_timeout);
         let (name, base) = (name.to_owned(), place.base_url());
-        Json { name, base, place, connect_timeout, agent, api: Mutex::new(None) }
+        Json { name, base, place, tls, connect_timeout, agent, api: Mutex::new(None) }
     }
 
     /// Sends a request and reads the whole answer.
     fn exchange(&self, path: &str, body: Option<Vec<u8>>, context: &Context) -> Result<(u16, Vec<u8>)> {
-        let _interruptible = Interruptible::by(&context.cancel);
+        let _interruptible = Interruptible::by(context.cancel);
         let mut response = self.send(path, body, context)?;
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec();
@@ -61,17 +65,14 @@ impl Json {
         }
         let connect = Some(self.time_to_connect(context));
         let sent = match body {
-            None => self.agent.get(url).config().timeout_global(left).build().call(),
-            Some(body) => self
-                .agent
-                .post(url)
-                .header("content-type", "application/json")
-                .config()
-                .timeout_global(left)
-                .timeout_resolve(connect)
-                .timeout_connect(connect)
-                .build()
-                .send(body),
+            None => {
+                let request = self.agent.get(url).config().timeout_global(left);
+                request.timeout_resolve(connect).timeout_connect(connect).build().call()
+            }
+            Some(body) => {
+                let request = authorized(self.agent.post(url), context).config().timeout_global(left);
+                request.timeout_resolve(connect).timeout_connect(connect).build().send(body)
+            }
         };
         sent.map_err(|error| self.fault(error, context))
     }
@@ -96,6 +97,9 @@ impl Json {
             ureq::Error::HostNotFound => {
                 Error::new(ErrorKind::Unavailable, "no such host").advise("is the name spelled right?")
             }
+            ureq::Error::Io(io) if tls::fault_of(&io).is_some() => {
+                tls::fault_of(&io).expect("just looked at")
+            }
             ureq::Error::Io(io) => {
                 let error = unanswered(ErrorKind::Unavailable, format!("connection lost: {io}"));
                 error.os_error_is(libc::ECONNRESET)
@@ -111,11 +115,11 @@ impl Json {
             return Ok(api);
         }
         // Nothing of the caller's request is sent yet, whatever becomes of this one.
-        let context = &Context { deadline: context.send_by, ..context.clone() };
+        let context = &Context { deadline: context.send_by, ..*context };
         let answer = self.exchange("/version", None, context);
         let (status, body) = answer.map_err(|error| error.outcome_is(Outcome::NotSent))?;
         let version: Option<Value> = serde_json::from_slice(&body).ok();
-        let api = version.as_ref().and_then(|v| v["etcdserver"].as_str()).and_then(codec::api_of);
+        let api = version.as_ref().and_then(|v| v["etcdserver"].as_str()).and_then(decode::api_of);
         let api = api.ok_or_else(|| {
             let fault = format!("/version answered HTTP {status} with no version of etcd 3.3 or later");
             Error::new(ErrorKind::BadReply, fault).at(&self.name)
@@ -136,7 +140,7 @@ impl Json {
         let value: Option<Value> = serde_json::from_slice(answer).ok();
         match value {
             Some(value) if status == 200 && value.get("error").is_none() => Ok(value),
-            Some(value) => Err(codec::error(&value).unwrap_or_else(|| bad_reply(status)).at(&self.name)),
+            Some(value) => Err(decode::error(&value).unwrap_or_else(|| bad_reply(status)).at(&self.name)),
             None => {
                 // The server may have changed under us; ask for its version again next time.
                 *lock(&self.api) = None;
@@ -155,7 +159,16 @@ fn bad_reply(status: u16) -> Error {
         .advise("is this an etcd client URL, with --enable-grpc-gateway on?")
 }
 
-fn new_agent(place: &Place, connect_timeout: Duration) -> Agent {
+/// A request with its token. A gateway up to 3.6 takes it bare, a later one with or without "Bearer".
+fn authorized(request: RequestBuilder<WithBody>, context: &Context) -> RequestBuilder<WithBody> {
+    let request = request.header("content-type", "application/json");
+    match context.token {
+        Some(token) => request.header("authorization", token.reveal()),
+        None => request,
+    }
+}
+
+fn new_agent(place: &Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -166,39 +179,17 @@ fn new_agent(place: &Place, connect_timeout: Duration) -> Agent {
         .max_idle_connections(IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .build();
-    Agent::with_parts(config, Connect::new(place), Resolve::default())
+    Agent::with_parts(config, Connect::new(place, tls), Resolve::default())
 }
 
 impl Transport for Json {
     fn call(&self, request: &Request, context: &Context) -> Result<Reply> {
-        let reply = match request {
-            Request::Leader => self.leader(context),
-            _ => {
-                let (method, body) = codec::encode(request);
-                let answer = self.run(method, &body, context)?;
-                codec::decode(request, &answer).ok_or_else(|| bad_reply(200).at(&self.name))
-            }
-        };
-        reply.map_err(|error| error.at(&self.name))
+        let (method, body) = encode::request(request);
+        let answer = self.run(method, &body, context).map_err(|error| error.at(&self.name))?;
+        decode::reply(request, &answer).ok_or_else(|| bad_reply(200).at(&self.name))
     }
 
     fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
         watch::open(self, request, sink, context)
-    }
-}
-
-impl Json {
-    /// The status names the leader by its id, the member list knows its name.
-    fn leader(&self, context: &Context) -> Result<Reply> {
-        let status = self.run("/maintenance/status", &serde_json::json!({}), context)?;
-        let leader = codec::unsigned(&status["leader"]);
-        let name = match leader {
-            0 => None,
-            id => {
-                let members = self.run("/cluster/member/list", &serde_json::json!({}), context)?;
-                Some(codec::member_name(&members, id).unwrap_or_else(|| format!("{id:x}")))
-            }
-        };
-        Ok(Reply { revision: codec::revision(&status), body: Body::Leader(name) })
     }
 }

@@ -5,11 +5,11 @@ use std::thread::JoinHandle;
 
 use ureq::Agent;
 
-use super::codec::{self, WatchLine};
+use super::decode::{self, WatchLine};
 use super::interrupt::Interruptible;
-use super::{Json, WatchStream, new_agent};
+use super::{Json, WatchStream, authorized, encode, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{Event, WatchBatch, WatchRequest, WatchSink};
+use crate::model::{Event, Header, WatchBatch, WatchRequest, WatchSink};
 use crate::sys;
 use crate::transport::Context;
 use crate::wait::{Interrupted, Mailbox};
@@ -17,8 +17,8 @@ use crate::wait::{Interrupted, Mailbox};
 /// Opens a watch on a connection of its own, so that ending it disturbs nothing else.
 pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
     let api = json.api(context)?;
-    let agent = new_agent(&json.place, json.connect_timeout);
-    let body = codec::encode_watch(request, api).to_string().into_bytes();
+    let agent = new_agent(&json.place, json.tls.clone(), json.connect_timeout);
+    let body = encode::watch(request, api != "/v3beta").to_string().into_bytes();
     let path = format!("{api}/watch");
     let response = json.send_stream(&agent, &path, body.clone(), context)?;
     if response.status() != 200 {
@@ -33,7 +33,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
         Error::new(ErrorKind::NoResource, format!("no thread for a watch: {error}")).at(&json.name)
     })?;
     let guard = Guard { agent, thread: Some(thread) };
-    let revision = match created.recv(context.deadline, &context.cancel) {
+    let header = match created.recv(context.deadline, context.cancel) {
         Ok(created) => created?,
         Err(Interrupted::Canceled) => return Err(Error::closed()),
         Err(Interrupted::Timeout) => {
@@ -41,7 +41,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
             return Err(error.outcome_is(Outcome::Unknown).at(&json.name));
         }
     };
-    Ok(WatchStream { revision, guard: Box::new(guard) })
+    Ok(WatchStream { header, guard: Box::new(guard) })
 }
 
 impl Json {
@@ -54,8 +54,8 @@ impl Json {
         context: &Context,
     ) -> Result<ureq::http::Response<ureq::Body>> {
         let left = context.deadline.remaining();
-        let _interruptible = Interruptible::by(&context.cancel);
-        let request = agent.post(format!("{}{path}", self.base)).header("content-type", "application/json");
+        let _interruptible = Interruptible::by(context.cancel);
+        let request = authorized(agent.post(format!("{}{path}", self.base)), context);
         let connect = Some(self.time_to_connect(context));
         let config = request.config().timeout_resolve(connect).timeout_connect(connect);
         let sent = config.timeout_send_request(left).timeout_recv_response(left).build().send(body);
@@ -81,7 +81,7 @@ impl Drop for Guard {
 struct Reader {
     endpoint: String,
     /// Tells the opener, once, how it went.
-    created: Mailbox<Result<i64>>,
+    created: Mailbox<Result<Header>>,
     sink: WatchSink,
     /// The changes of a revision that may go on in the next fragment.
     rest: Vec<Event>,
@@ -100,9 +100,9 @@ impl Reader {
                 Ok(_) => self.decode(&line),
             };
             match result {
-                Ok(WatchLine::Created(batch)) => {
+                Ok(WatchLine::Created(header)) => {
                     open = true;
-                    self.created.push(Ok(batch.revision));
+                    self.created.push(Ok(header));
                 }
                 Ok(WatchLine::Changes { batch, fragment }) => {
                     let batch = self.whole_revisions(batch, fragment);
@@ -141,7 +141,7 @@ impl Reader {
             let fault = "a watch answered without etcd's JSON";
             Error::new(ErrorKind::BadReply, fault).at(&self.endpoint)
         })?;
-        codec::decode_watch(&value).map_err(|error| error.at(&self.endpoint))
+        decode::watch_line(&value).map_err(|error| error.at(&self.endpoint))
     }
 
     fn lost(&self, fault: &str) -> Error {
@@ -162,7 +162,7 @@ mod tests {
         let mut pass = |revisions: &[i64], fragment| {
             let event = |&mod_revision: &i64| {
                 let kv = KeyValue { mod_revision, ..KeyValue::default() };
-                Event { kind: EventKind::Put, kv }
+                Event { kind: EventKind::Put, kv, prev_kv: None }
             };
             let events = revisions.iter().map(event).collect();
             let batch = reader.whole_revisions(WatchBatch { revision: 9, events }, fragment);

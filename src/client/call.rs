@@ -1,0 +1,277 @@
+//! One call: attempts on one endpoint after the other, as the retry policy says, until one succeeds.
+
+use std::time::Duration;
+
+use super::Client;
+use super::auth::Token;
+use super::endpoints::Endpoint;
+use super::retry::{self, Attempts, Next};
+use crate::error::{Error, Outcome, Result};
+use crate::model::*;
+use crate::sys;
+use crate::transport::{Context, WatchStream};
+use crate::wait;
+
+impl Client {
+    /// Runs a request, within the option's timeout.
+    ///
+    /// # Errors
+    /// See [`Error::outcome`] for whether a failed write may have had its effect.
+    pub fn call(&self, request: &Request) -> Result<Reply> {
+        self.call_in(&self.context(), request, request.repeat())
+    }
+
+    /// Runs a request within `context`. `repeat` may say of a write that doing it twice is harmless.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_in(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
+        let namespace = &self.0.namespace;
+        let result = if namespace.is_none() {
+            self.call_as_is(context, request, repeat)
+        } else {
+            let reply = self.call_as_is(context, &namespace.enter(request), repeat);
+            reply.map(|mut reply| {
+                namespace.leave(&mut reply);
+                reply
+            })
+        };
+        result.map_err(|error| {
+            // A read has no effect that could be unknown.
+            let unknown = error.outcome() == Outcome::Unknown;
+            let error =
+                if unknown && request.reads_only() { error.outcome_is(Outcome::NotSent) } else { error };
+            error.during(request.describe())
+        })
+    }
+
+    fn call_as_is(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
+        let seen = self.0.identity.revision();
+        let call = |endpoint: &Endpoint, context: &Context| endpoint.transport.call(request, context);
+        let (reply, position) = self.attempt(context, repeat, call)?;
+        self.check_identity(position, &reply.header, seen, request.is_linearizable())?;
+        Ok(reply)
+    }
+
+    /// Asks one endpoint (by position), and no other one.
+    pub(super) fn call_at(&self, position: usize, context: &Context, request: &Request) -> Result<Reply> {
+        let endpoint = self.0.endpoints.at(position);
+        let reply =
+            self.try_once(endpoint, context, &|endpoint, context| endpoint.transport.call(request, context));
+        reply.map_err(|(error, _)| error.at(&endpoint.name).during(request.describe()))
+    }
+
+    /// Opens one watch on one endpoint, which is told too; there is no resuming.
+    pub(crate) fn open_watch(
+        &self,
+        context: &Context,
+        request: &WatchRequest,
+        sink: impl Fn() -> WatchSink,
+    ) -> Result<(WatchStream, usize)> {
+        let namespace = &self.0.namespace;
+        let request = namespace.enter_watch(request);
+        let sink = || self.outside_namespace(sink());
+        let open =
+            |endpoint: &Endpoint, context: &Context| endpoint.transport.watch(&request, sink(), context);
+        let (stream, position) = self
+            .attempt(context, Repeat::Harmless, open)
+            .map_err(|error| error.outcome_is(Outcome::NotSent))?;
+        self.check_identity(position, &stream.header, 0, false)?;
+        Ok((stream, position))
+    }
+
+    /// A sink that sees changes as the caller does.
+    fn outside_namespace(&self, mut sink: WatchSink) -> WatchSink {
+        if self.0.namespace.is_none() {
+            return sink;
+        }
+        let client = self.clone();
+        Box::new(move |item| {
+            sink(item.map(|mut batch| {
+                client.0.namespace.leave_batch(&mut batch);
+                batch
+            }))
+        })
+    }
+
+    /// Refuses an answer of another cluster, or of a history that went back.
+    pub(super) fn check_identity(
+        &self,
+        position: usize,
+        header: &Header,
+        seen: i64,
+        linearizable: bool,
+    ) -> Result<()> {
+        self.0.identity.check(header, seen, linearizable).map_err(|error| {
+            self.0.endpoints.failed(position);
+            error.at(&self.0.endpoints.at(position).name)
+        })
+    }
+
+    /// Whether an endpoint (by position) still has the history that went up to `seen`: asks it for what the
+    /// cluster as a whole has.
+    pub(super) fn check_history(
+        &self,
+        position: usize,
+        context: &Context,
+        key: &[u8],
+        seen: i64,
+    ) -> Result<()> {
+        let read = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::key(key)) };
+        let reply = self.call_at(position, context, &Request::Range(read))?;
+        self.check_identity(position, &reply.header, seen, true)
+    }
+
+    /// Runs `attempt` on one endpoint after the other, as the retry policy says, until it succeeds. Tells where.
+    fn attempt<T>(
+        &self,
+        context: &Context,
+        repeat: Repeat,
+        attempt: impl Fn(&Endpoint, &Context) -> Result<T>,
+    ) -> Result<(T, usize)> {
+        let endpoints = &self.0.endpoints;
+        if endpoints.len() == 0 {
+            return Err(Error::invalid("the list of servers is empty"));
+        }
+        let mut course = Course::default();
+        loop {
+            if context.cancel.is_triggered() {
+                return Err(Error::closed().outcome_is(course.outcome()));
+            }
+            let position = course.again.take().unwrap_or_else(|| endpoints.next(&course.asked));
+            let endpoint = endpoints.at(position);
+            let limited = self.share(context, repeat, course.asked.len());
+            match self.try_once(endpoint, &limited, &attempt) {
+                Ok(value) => {
+                    endpoints.answered(position);
+                    self.0.budget.earn();
+                    return Ok((value, position));
+                }
+                Err((error, token)) => {
+                    if !self.goes_on(&mut course, context, repeat, position, error.at(&endpoint.name), token)
+                    {
+                        return Err(course.into_error());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Logs in if need be, then tries. An error comes with the token that was sent.
+    fn try_once<T>(
+        &self,
+        endpoint: &Endpoint,
+        context: &Context,
+        attempt: &impl Fn(&Endpoint, &Context) -> Result<T>,
+    ) -> std::result::Result<T, (Error, Option<Token>)> {
+        if !self.0.auth.has_user() {
+            return attempt(endpoint, context).map_err(|error| (error, None));
+        }
+        let token = self.0.auth.token(endpoint, context).map_err(|error| (error, None))?;
+        let context = Context { token: token.secret(), ..*context };
+        attempt(endpoint, &context).map_err(|error| (error, Some(token.clone())))
+    }
+
+    /// Notes a failed attempt, and waits where the policy says so. Tells whether there is to be another one.
+    fn goes_on(
+        &self,
+        course: &mut Course,
+        context: &Context,
+        repeat: Repeat,
+        position: usize,
+        error: Error,
+        token: Option<Token>,
+    ) -> bool {
+        if retry::is_endpoints_fault(&error) && !context.cancel.is_triggered() {
+            self.0.endpoints.failed(position);
+        }
+        course.asked.push(position);
+        let attempts = Attempts {
+            made: course.asked.len(),
+            endpoints: self.0.endpoints.len(),
+            limit: self.0.options.retry_limit as usize,
+            budget: self.0.budget.has_some(),
+            can_log_in: self.0.auth.has_user() && !course.logged_in,
+        };
+        let next = retry::after(&error, repeat, &attempts);
+        course.note(error);
+        if next == Next::GiveUp || context.deadline.passed() {
+            return false;
+        }
+        if next == Next::LogIn {
+            course.logged_in = true;
+            course.again = course.asked.pop();
+            token.iter().for_each(|token| self.0.auth.forget(token));
+            return true;
+        }
+        if attempts.made >= attempts.endpoints {
+            self.0.budget.spend();
+        }
+        next == Next::Elsewhere || course.pause(context)
+    }
+
+    /// How long one attempt may take: so long that there is time for the endpoints not tried yet. What must
+    /// not be repeated gets all the time once it is sent.
+    fn share<'a>(&self, context: &Context<'a>, repeat: Repeat, tried: usize) -> Context<'a> {
+        let untried = self.0.endpoints.len().saturating_sub(tried);
+        if untried <= 1 {
+            return *context;
+        }
+        let left = context.deadline.remaining().unwrap_or(self.0.options.request_timeout);
+        let send_by = context.deadline.or_after(left / untried as u32);
+        let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
+        Context { deadline, send_by, ..*context }
+    }
+}
+
+/// How one call went so far.
+#[derive(Default)]
+struct Course {
+    /// The positions asked, in order.
+    asked: Vec<usize>,
+    /// The one to ask again, after logging in.
+    again: Option<usize>,
+    logged_in: bool,
+    pauses: u32,
+    /// The last fault of each endpoint.
+    faults: Vec<Error>,
+    /// An attempt's outcome is unknown: a later one that was not even sent does not undo it.
+    unknown: bool,
+}
+
+impl Course {
+    fn outcome(&self) -> Outcome {
+        match self.faults.last() {
+            _ if self.unknown => Outcome::Unknown,
+            Some(last) => last.outcome(),
+            None => Outcome::NotSent,
+        }
+    }
+
+    fn note(&mut self, error: Error) {
+        self.unknown |= error.outcome() == Outcome::Unknown;
+        self.faults.retain(|earlier| earlier.endpoint() != error.endpoint());
+        self.faults.push(error);
+    }
+
+    /// Waits a little; `false` when there is no time for it.
+    fn pause(&mut self, context: &Context) -> bool {
+        let pause = retry::backoff(self.pauses, sys::random_id() as u64);
+        self.pauses += 1;
+        let in_time = context.deadline.remaining().is_none_or(|left: Duration| left > pause);
+        if in_time {
+            wait::sleep(pause, context.cancel);
+        }
+        in_time
+    }
+
+    /// The last fault, with those of the other endpoints in its text.
+    fn into_error(mut self) -> Error {
+        let outcome = self.outcome();
+        let Some(last) = self.faults.pop() else { return Error::closed() };
+        let last = last.outcome_is(outcome);
+        let other = |error: &Error| format!("{} ({})", error.endpoint().unwrap_or_default(), error.fault());
+        let others: Vec<String> = self.faults.iter().map(other).collect();
+        if others.is_empty() { last } else { last.also(&format!("tried before: {}", others.join(", "))) }
+    }
+}

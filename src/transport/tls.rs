@@ -1,0 +1,216 @@
+//! TLS for every transport: which certificates are trusted, which is shown, and what its failures mean.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, RootCertStore};
+
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::options::Options;
+use crate::wait::lock;
+
+/// What all connections of a client share.
+#[derive(Debug)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    /// Instead of the endpoint's host.
+    server_name: Option<ServerName<'static>>,
+}
+
+impl Tls {
+    /// Reads the files that the options name.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the option and what is wrong with its file.
+    pub fn open(options: &Options) -> Result<Self> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let builder = builder.map_err(|error| Error::invalid(format!("TLS: {error}")))?;
+        let builder = builder.with_root_certificates(trusted(options)?);
+        let mut config = match own_certificate(options)? {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|error| bad_file("key_file", &options.key_file, &error))?,
+        };
+        config.alpn_protocols = vec![b"http/1.1".into()];
+        let server_name = match options.server_name.as_str() {
+            "" => None,
+            name => Some(server_name(name)?),
+        };
+        Ok(Tls { config: Arc::new(config), server_name })
+    }
+
+    /// Shakes hands over a new connection, within `timeout`.
+    ///
+    /// # Errors
+    /// What [`fault_of`] makes an error of.
+    pub fn connect(&self, host: &str, stream: TcpStream, timeout: Option<Duration>) -> io::Result<TlsStream> {
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => server_name(host).map_err(|error| io::Error::other(error.fault().to_owned()))?,
+        };
+        let session = ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
+        let stream = TlsStream { session: Mutex::new(session), stream };
+        stream.shake_hands(timeout)?;
+        Ok(stream)
+    }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>> {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    ServerName::try_from(bare.to_owned())
+        .map_err(|_| Error::invalid(format!("server_name {name:?} is neither a host name nor an IP address")))
+}
+
+fn trusted(options: &Options) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    if !options.ca_file.is_empty() {
+        for certificate in certificates("ca_file", &options.ca_file)? {
+            roots.add(certificate).map_err(|error| bad_file("ca_file", &options.ca_file, &error))?;
+        }
+        return Ok(roots);
+    }
+    // Some systems have files among them that no library can read; what can be read counts.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(Error::invalid("this system trusts no certificate authority; set ca_file"));
+    }
+    Ok(roots)
+}
+
+type Chain = Vec<CertificateDer<'static>>;
+
+fn own_certificate(options: &Options) -> Result<Option<(Chain, PrivateKeyDer<'static>)>> {
+    if options.cert_file.is_empty() {
+        return match options.key_file.as_str() {
+            "" => Ok(None),
+            _ => Err(Error::invalid("key_file is set, but no cert_file; set both")),
+        };
+    }
+    let chain = certificates("cert_file", &options.cert_file)?;
+    let (option, file) = match options.key_file.as_str() {
+        "" => ("cert_file", &options.cert_file),
+        _ => ("key_file", &options.key_file),
+    };
+    let key = PrivateKeyDer::from_pem_file(file).map_err(|error| bad_file(option, file, &error))?;
+    Ok(Some((chain, key)))
+}
+
+fn certificates(option: &str, file: &str) -> Result<Chain> {
+    let read =
+        CertificateDer::pem_file_iter(file).and_then(|found| found.collect::<std::result::Result<_, _>>());
+    let found: Chain = read.map_err(|error| bad_file(option, file, &error))?;
+    if found.is_empty() { Err(bad_file(option, file, &"there is no certificate in it")) } else { Ok(found) }
+}
+
+fn bad_file(option: &str, file: &str, fault: &dyn std::fmt::Display) -> Error {
+    Error::invalid(format!("{option} {file:?}: {fault}"))
+}
+
+/// A connection that is encrypted. One thread uses it at a time; another one may cut its socket.
+pub struct TlsStream {
+    session: Mutex<ClientConnection>,
+    stream: TcpStream,
+}
+
+impl TlsStream {
+    /// The socket under it.
+    pub fn socket(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    fn shake_hands(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let start = Instant::now();
+        let mut session = lock(&self.session);
+        while session.is_handshaking() {
+            let left = timeout.map(|all| all.saturating_sub(start.elapsed()).max(Duration::from_millis(1)));
+            if timeout.is_some_and(|all| start.elapsed() >= all) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            self.stream.set_read_timeout(left)?;
+            self.stream.set_write_timeout(left)?;
+            session.complete_io(&mut &self.stream)?;
+        }
+        Ok(())
+    }
+
+    /// Reads what was decrypted, waiting for more only when there is nothing.
+    ///
+    /// # Errors
+    /// Those of the socket, and of TLS.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut session = lock(&self.session);
+        rustls::Stream::new(&mut *session, &mut &self.stream).read(buffer)
+    }
+
+    /// Whether something was decrypted that nobody has read.
+    pub fn has_unread(&self) -> bool {
+        lock(&self.session).reader().read(&mut [0]).is_ok()
+    }
+
+    /// Encrypts and sends.
+    ///
+    /// # Errors
+    /// Those of the socket, and of TLS.
+    pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut session = lock(&self.session);
+        let mut socket = &self.stream;
+        let mut stream = rustls::Stream::new(&mut *session, &mut socket);
+        let written = stream.write_all(bytes).and_then(|()| stream.flush());
+        // A server that refuses us says why before it hangs up.
+        written.map_err(|error| match stream.read(&mut [0]) {
+            Err(reason) if fault_of(&reason).is_some() => reason,
+            _ => error,
+        })
+    }
+}
+
+/// The error of a TLS failure; `None` when it is another one.
+pub fn fault_of(error: &io::Error) -> Option<Error> {
+    use rustls::Error as E;
+    let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    let fault = match error {
+        E::InvalidCertificate(fault) => certificate_fault(fault),
+        E::AlertReceived(alert) => return Some(refusal(*alert)),
+        E::InvalidMessage(_) => "what answers there does not speak TLS".into(),
+        other => format!("TLS: {other}"),
+    };
+    // Whatever comes before the hands are shaken, nothing was sent; whatever comes later, that is not known.
+    let outcome = match error {
+        E::InvalidCertificate(_) | E::InvalidMessage(_) => Outcome::NotSent,
+        _ => Outcome::Unknown,
+    };
+    Some(Error::new(ErrorKind::Tls, fault).outcome_is(outcome))
+}
+
+fn certificate_fault(fault: &CertificateError) -> String {
+    use CertificateError as C;
+    let text = match fault {
+        C::UnknownIssuer => "is from an authority that is not trusted",
+        C::Expired | C::ExpiredContext { .. } => "has expired",
+        C::NotValidYet | C::NotValidYetContext { .. } => "is not valid yet",
+        C::NotValidForName | C::NotValidForNameContext { .. } => "is for another name",
+        other => return format!("the server's certificate can't be accepted: {other}"),
+    };
+    format!("the server's certificate {text}")
+}
+
+/// The server hung up on us while shaking hands: it has not seen a request.
+fn refusal(alert: AlertDescription) -> Error {
+    use AlertDescription as A;
+    let fault = match alert {
+        A::CertificateRequired => "the server wants a certificate from this client".into(),
+        A::BadCertificate | A::UnknownCA | A::CertificateUnknown | A::UnsupportedCertificate => {
+            "the server does not accept the certificate of this client, or wants one".into()
+        }
+        A::CertificateExpired => "the certificate of this client has expired".into(),
+        A::CertificateRevoked => "the certificate of this client was revoked".into(),
+        other => format!("the server refused TLS: {other:?}"),
+    };
+    Error::new(ErrorKind::Tls, fault)
+}
