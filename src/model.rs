@@ -1,7 +1,7 @@
 //! The nouns of etcd: keys, ranges, transactions, leases, events; requests and their replies.
 //! Every transport translates these and nothing else.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::Secret;
 
 /// A key with its value and its history, as etcd keeps it.
@@ -102,7 +102,7 @@ pub struct RangeRequest {
     pub sort_by: SortBy,
     /// Highest first.
     pub descending: bool,
-    /// Leave the values out.
+    /// Leave the values out. (etcd 3.7 leaves the leases out, too, unless it has to sort by value.)
     pub keys_only: bool,
     /// Just count: no keys at all.
     pub count_only: bool,
@@ -122,6 +122,11 @@ impl RangeRequest {
     /// All keys of `range`, with values, in key order.
     pub fn new(range: KeyRange) -> Self {
         RangeRequest { range, ..Self::default() }
+    }
+
+    /// One key without its value, but with its lease, on every version.
+    pub fn attributes(key: impl Into<Vec<u8>>) -> Self {
+        RangeRequest { keys_only: true, sort_by: SortBy::Value, ..Self::new(KeyRange::key(key)) }
     }
 }
 
@@ -678,6 +683,20 @@ impl WatchRequest {
     /// All changes of `range` from a revision on; 0: from now on.
     pub fn new(range: KeyRange, start_revision: i64) -> Self {
         WatchRequest { range, start_revision, ..Self::default() }
+    }
+
+    /// Whether it can be answered. (Servers don't agree on what to make of one that can't.)
+    ///
+    /// # Errors
+    /// `InvalidArgument`.
+    pub fn check(&self) -> Result<()> {
+        if !matches!(self.range.end[..], [] | [0]) && self.range.start >= self.range.end {
+            return Err(Error::invalid("the range is empty: its end is not behind its start"));
+        }
+        if self.start_revision < 0 {
+            return Err(Error::invalid("the start revision is negative"));
+        }
+        Ok(())
     }
 
     /// Whether it asks for changes of this kind at all.

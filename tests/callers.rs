@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    BETA_GATEWAY, Etcd, Language, VERSIONS, call, call_under_valgrind, julia, node, program, root, run,
+    ALL_VERSIONS, Etcd, Language, VERSIONS, call, call_under_valgrind, julia, node, program, root, run,
 };
 
 fn check_quickstart(output: &str, leader: &str) {
@@ -33,7 +33,7 @@ fn quickstart_in_c_and_cpp_on_mem() {
 #[test]
 fn quickstart_in_c_on_etcd() {
     let quickstart = program("examples/c/quickstart.c", Language::C);
-    for version in [BETA_GATEWAY, VERSIONS[0], VERSIONS[1]] {
+    for version in ALL_VERSIONS {
         let Some(etcd) = Etcd::start(version) else { return };
         let leader = format!("the leader of {} is first", etcd.servers());
         check_quickstart(&run(call(&quickstart).arg(etcd.servers())), &leader);

@@ -2,11 +2,13 @@
 
 mod callers;
 mod cli;
+mod cli_keys;
 mod contention;
 mod documents;
 mod faults;
 mod header;
 mod install;
 mod programs;
+#[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;
 mod watching;

@@ -101,7 +101,7 @@ impl Session {
     /// Does `op` to a key, if it has the value `precond`, and tells what was there before. A lease that
     /// served this key alone ends with what it served.
     fn change(&self, key: &[u8], precond: Option<&[u8]>, op: Op) -> Result<Option<KeyValue>> {
-        let look = Op::Range(RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(key)) });
+        let look = Op::Range(RangeRequest::attributes(key));
         let then = if key.len() > LONG_KEY { vec![op] } else { vec![look.clone(), op] };
         let (_, reply) = self.client.txn(TxnRequest {
             compares: precond.map(|value| Compare::value(key, value)).into_iter().collect(),

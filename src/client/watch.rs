@@ -44,6 +44,25 @@ impl Watcher {
         Watcher { client, request, stream: None, established: false, seen: 0, ended: None, barren_streams: 0 }
     }
 
+    /// Waits until a server has confirmed the watch, and tells from which revision on it sees every change.
+    /// Without this, that happens with the first [`Watcher::next`].
+    ///
+    /// # Errors
+    /// As [`Watcher::next`].
+    pub fn open(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<i64> {
+        if let Some(error) = &self.ended {
+            return Err(error.clone());
+        }
+        if self.stream.is_none() {
+            self.connect(deadline, cancel).map_err(|error| self.during(error))?;
+        }
+        Ok(self.request.start_revision)
+    }
+
+    fn during(&self, error: Error) -> Error {
+        error.during(format!("watch {}", quote(&self.request.range.start)))
+    }
+
     /// Waits for the next changes. A batch is never empty and never a part of one revision only.
     ///
     /// # Errors
@@ -61,13 +80,13 @@ impl Watcher {
         {
             (self.ended, self.stream) = (Some(error.clone()), None);
         }
-        next.map_err(|error| error.during(format!("watch {}", quote(&self.request.range.start))))
+        next.map_err(|error| self.during(error))
     }
 
     fn next_batch(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {
         loop {
             if self.stream.is_none() {
-                self.open(deadline, cancel)?;
+                self.connect(deadline, cancel)?;
             }
             let Some(stream) = &self.stream else { continue };
             match stream.items.recv(deadline.or_after(LOOK_AROUND), cancel) {
@@ -119,9 +138,10 @@ impl Watcher {
         }
     }
 
-    fn open(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
+    fn connect(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
+        self.request.check()?;
         for repetition in 0.. {
-            match self.open_once(&self.client.context_for(deadline, cancel)) {
+            match self.connect_once(&self.client.context_for(deadline, cancel)) {
                 Ok(()) => break,
                 Err(error) if !self.established || !retry::may_pass(&error) => {
                     return Err(error);
@@ -135,7 +155,7 @@ impl Watcher {
         Ok(())
     }
 
-    fn open_once(&mut self, context: &Context) -> Result<()> {
+    fn connect_once(&mut self, context: &Context) -> Result<()> {
         let items = Mailbox::default();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let sink = || limited_sink(items.clone(), waiting_bytes.clone());

@@ -40,7 +40,7 @@ impl Cluster {
         if !self.has_leader && (!request.reads_only() || request.is_linearizable()) {
             return Err(no_leader());
         }
-        if self.is_raised(AlarmKind::Corrupt) && request.touches_data() {
+        if self.is_raised(AlarmKind::Corrupt) && request.changes_data() {
             return Err(Error::from_server(15, "etcdserver: corrupt cluster"));
         }
         if self.is_raised(AlarmKind::NoSpace) && request.needs_space() {
@@ -108,17 +108,11 @@ impl State {
 
 impl Request {
     /// What members whose data differ don't do.
-    fn touches_data(&self) -> bool {
-        !matches!(
-            self,
-            Request::LeaseKeepAlive { .. }
-                | Request::LeaseTimeToLive { .. }
-                | Request::Leases
-                | Request::Members
-                | Request::Status
-                | Request::Alarm { .. }
-                | Request::Authenticate { .. }
-        )
+    fn changes_data(&self) -> bool {
+        use Request::*;
+        let keys =
+            matches!(self, Put(_) | Delete(_) | Compact { .. } | LeaseGrant { .. } | LeaseRevoke { .. });
+        keys || matches!(self, Txn(txn) if !txn.reads_only())
     }
 
     /// What a full database does not do. As in etcd, nested transactions are not looked at.

@@ -185,7 +185,7 @@ impl Store {
         request: &WatchRequest,
         sink: WatchSink,
     ) -> Result<(Header, Watching)> {
-        let request = watch::check(request)?;
+        request.check()?;
         let mut state = store.shared.write();
         if !state.cluster.has_leader {
             return Err(cluster::no_leader());
@@ -194,7 +194,7 @@ impl Store {
             state.next_progress = store.shared.clock.now() + PROGRESS;
         }
         let State { history, watches, cluster, .. } = &mut *state;
-        let id = watches.open(&request, sink, history);
+        let id = watches.open(request, sink, history);
         let header = cluster.header(history.revision);
         drop(state);
         let watching = Watching { store: store.clone(), id };

@@ -79,22 +79,6 @@ impl Watch {
     }
 }
 
-/// What etcd makes of a request: no key at all means the smallest one, and some are refused.
-pub fn check(request: &WatchRequest) -> Result<WatchRequest, Error> {
-    let mut request = request.clone();
-    let range = &mut request.range;
-    if range.start.is_empty() {
-        range.start.push(0);
-    }
-    if !matches!(range.end[..], [] | [0]) && range.start >= range.end {
-        return Err(Error::from_server(3, "mvcc: watcher range is empty"));
-    }
-    if request.start_revision < 0 {
-        return Err(is_compacted());
-    }
-    Ok(request)
-}
-
 /// What a new watch missed.
 fn past(request: &WatchRequest, history: &History) -> Result<Vec<Event>, Error> {
     let start = request.start_revision;

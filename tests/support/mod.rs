@@ -4,11 +4,15 @@ mod running;
 mod servers;
 mod tools;
 
-pub use running::Running;
-pub use servers::{BETA_GATEWAY, Etcd, VERSIONS, free_port};
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use running::{Running, spawn};
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use servers::{ALL_VERSIONS, Etcd, VERSIONS, free_port};
 pub use tools::*;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 /// The project's root folder.
@@ -16,9 +20,19 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+thread_local! {
+    static TEST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Says which test this thread runs, where the thread does not have its name.
+pub fn this_is(test: &str) {
+    TEST.set(Some(test.into()));
+}
+
 /// Notes that the calling test can't run here. With CI set, that is a failure.
 pub fn skip(reason: &str) {
-    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let thread = || std::thread::current().name().unwrap_or("a test").to_owned();
+    let test = TEST.with_borrow(|test| test.clone().unwrap_or_else(thread));
     assert!(std::env::var_os("CI").is_none(), "can't run {test}: {reason}");
     eprintln!("skipped {test}: {reason}");
     if let Some(file) = std::env::var_os("ETCD_API_SKIPPED") {
@@ -35,8 +49,13 @@ impl TempDir {
     pub fn new() -> Self {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        static BASE: LazyLock<PathBuf> = LazyLock::new(|| {
+            let memory = Path::new("/dev/shm");
+            let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+            remove_leftovers(&base);
+            base
+        });
+        let base = &*BASE;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("etcd-api-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a temporary folder");
@@ -45,6 +64,18 @@ impl TempDir {
 
     pub fn path(&self) -> &Path {
         &self.0
+    }
+}
+
+/// Folders of tests that were killed before they could clean up.
+fn remove_leftovers(base: &Path) {
+    for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner =
+            name.strip_prefix("etcd-api-").and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

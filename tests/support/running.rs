@@ -1,7 +1,37 @@
 //! A program that runs beside the test: its output line by line, its signals, its end.
 
+use std::io;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{LazyLock, Mutex, mpsc};
+
+/// Starts a process that the kernel kills when the tests end, however they do.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    // SAFETY: one system call without pointers, allowed between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        })
+    };
+    // The kernel looks at the thread that starts it: this one lives as long as the tests do.
+    type Order = (Command, mpsc::Sender<io::Result<Child>>);
+    static STARTER: LazyLock<Mutex<mpsc::Sender<Order>>> = LazyLock::new(|| {
+        let (orders, to_start) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for (mut command, answer) in to_start {
+                let _ = answer.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+    let command = std::mem::replace(command, Command::new("taken"));
+    let (answer, started) = mpsc::channel();
+    let starter = STARTER.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+    starter.send((command, answer)).expect("the starter lives as long as the tests do");
+    started.recv().expect("it answers")
+}
 
 /// Killed, by pid, when dropped.
 pub struct Running {
@@ -12,7 +42,8 @@ pub struct Running {
 impl Running {
     pub fn start(command: &mut Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let name = format!("{command:?}");
+        let mut process = spawn(command).unwrap_or_else(|error| panic!("{name}: {error}"));
         let output = process.stdout.take().map(BufReader::new);
         Running { process, output }
     }

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{TempDir, eventually, fetch, skip};
+use super::{TempDir, eventually, fetch, skip, spawn};
 
 /// The versions that every test on a real server runs on.
-pub const VERSIONS: [&str; 2] = ["3.4.23", "3.5.16"];
+pub const VERSIONS: [&str; 3] = ["3.4.23", "3.5.16", "3.7.3"];
 
-/// The last one whose gateway answers below /v3beta: every call is tried on it once.
-pub const BETA_GATEWAY: &str = "3.3.25";
+/// The last one whose gateway answers below /v3beta.
+const BETA_GATEWAY: &str = "3.3.25";
+
+/// Those of the conformance suite: the oldest that is spoken to, and the newest of each line since then.
+pub const ALL_VERSIONS: [&str; 5] = [BETA_GATEWAY, VERSIONS[0], VERSIONS[1], "3.6.16", VERSIONS[2]];
 
 /// One server, alone or a member of a cluster.
 pub struct Etcd {
@@ -166,6 +169,8 @@ impl Member {
         let log = std::fs::File::create(data.path().join("log")).expect("a log file");
         let client = format!("http://127.0.0.1:{}", self.port);
         let mut command = Command::new(self.binaries.join("etcd"));
+        // Variables such as ETCD_NAME are flags to it.
+        command.env_clear();
         if self.knows_no_fsync {
             // Data in memory has no disk to wait for.
             command.arg("--unsafe-no-fsync");
@@ -179,9 +184,8 @@ impl Member {
             .args(self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("etcd starts")
+            .stderr(log);
+        spawn(&mut command).expect("etcd starts")
     }
 }
 

@@ -161,7 +161,7 @@ impl HoldState {
             return Err(self.expired());
         }
         let context = self.context(client, stop);
-        let own = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(&self.place.key[..])) };
+        let own = RangeRequest::attributes(&self.place.key[..]);
         let (revision, found) = client.range_in(&context, own)?;
         let own = found.kvs.into_iter().find(|kv| kv.create_revision == self.place.token);
         // Whoever renews it by its index with another TTL moves it to another lease: that one counts.

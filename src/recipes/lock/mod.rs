@@ -141,9 +141,13 @@ fn newest_first(name: &[u8]) -> RangeRequest {
 /// Whether a key below `NAME/` is a place in the queue: its last part is a lease's id as etcd writes it, and
 /// it has a lease. Anything else there (data, a lock named `NAME/x`, a stray key) is not, and blocks nobody.
 fn is_place(prefix: &[u8], kv: &KeyValue) -> bool {
-    let id = kv.key.get(prefix.len()..).unwrap_or_default();
+    kv.lease != 0 && is_named_like_place(prefix, &kv.key)
+}
+
+fn is_named_like_place(prefix: &[u8], key: &[u8]) -> bool {
+    let id = key.get(prefix.len()..).unwrap_or_default();
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    kv.lease != 0 && (1..=16).contains(&id.len()) && id.iter().all(hex)
+    (1..=16).contains(&id.len()) && id.iter().all(hex)
 }
 
 /// The place with this token, whoever took it.

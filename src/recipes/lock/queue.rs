@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Place, deletes, is_place, newest_first, watch_key};
+use super::{Place, deletes, is_named_like_place, is_place, newest_first, watch_key};
 use crate::client::{Client, LOOK_AROUND, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
@@ -121,12 +121,19 @@ impl<'a> Waiter<'a> {
         let prefix = self.prefix();
         let before =
             RangeRequest { max_create_revision: self.place.token - 1, ..newest_first(&self.place.name) };
-        let mut queue = self.read(RangeRequest { limit: 1, ..before.clone() })?;
-        if queue.others.iter().any(|kv| !is_place(&prefix, kv)) {
-            // Something else lies in between: read on behind it.
-            queue = self.read(before)?;
+        let nearest = self.read(RangeRequest { limit: 1, keys_only: false, ..before.clone() })?;
+        if nearest.others.iter().all(|kv| is_place(&prefix, kv)) {
+            return Ok((nearest.others.into_iter().next(), nearest.revision));
         }
-        Ok((queue.others.into_iter().find(|kv| is_place(&prefix, kv)), queue.revision))
+        // Something else lies in between: look on behind it, without values, since that may be much.
+        let all = self.read(before)?;
+        for kv in all.others.iter().filter(|kv| is_named_like_place(&prefix, &kv.key)) {
+            let found = self.read(exactly(kv))?;
+            if let Some(place) = found.others.into_iter().find(|kv| is_place(&prefix, kv)) {
+                return Ok((Some(place), found.revision));
+            }
+        }
+        Ok((None, all.revision))
     }
 
     /// Reads `range` together with the own place, which must still be there.
@@ -142,7 +149,7 @@ impl<'a> Waiter<'a> {
     }
 
     fn read_once(&self, range: RangeRequest) -> Result<Queue> {
-        let own = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::key(&self.place.key[..])) };
+        let own = RangeRequest::attributes(&self.place.key[..]);
         let then = vec![Op::Range(range), Op::Range(own)];
         let request = Request::Txn(TxnRequest { then, ..TxnRequest::default() });
         let (revision, reply) = self.client.txn_in(&self.context(), &request, Repeat::Harmless)?;
@@ -228,8 +235,7 @@ fn exactly(kv: &KeyValue) -> RangeRequest {
     RangeRequest {
         min_create_revision: kv.create_revision,
         max_create_revision: kv.create_revision,
-        keys_only: true,
-        ..RangeRequest::new(KeyRange::key(&kv.key[..]))
+        ..RangeRequest::attributes(&kv.key[..])
     }
 }
 

@@ -44,7 +44,12 @@ pub fn reply(request: &Request, answer: &Value) -> Option<Reply> {
         Request::Alarm { .. } => Body::Alarms(all(&answer["alarms"], decode_alarm)?),
         Request::Authenticate { .. } => Body::Token(Secret::new(answer["token"].as_str()?)),
     };
-    Some(Reply { header: header(answer)?, body })
+    let header = match request {
+        // Servers before 3.5 don't say who tells of alarms.
+        Request::Alarm { .. } if answer.is_object() => header(answer).unwrap_or_default(),
+        _ => header(answer)?,
+    };
+    Some(Reply { header, body })
 }
 
 fn header(answer: &Value) -> Option<Header> {
