@@ -13,16 +13,27 @@ built   := $(target)/release
 soname  := libetcd.so.0
 lib     := $(DESTDIR)$(LIBDIR)
 pc      := $(lib)/pkgconfig/etcd-api.pc
+share   := $(DESTDIR)$(PREFIX)/share
+man     := $(share)/man/man1/etcd-api.1
+bash    := $(share)/bash-completion/completions/etcd-api
+zsh     := $(share)/zsh/site-functions/_etcd-api
+fish    := $(share)/fish/vendor_completions.d/etcd-api.fish
 installed := $(lib)/libetcd.so.$(version) $(lib)/$(soname) $(lib)/libetcd.so $(lib)/libetcd.a $(pc) \
-             $(DESTDIR)$(PREFIX)/include/etcd-api.h $(DESTDIR)$(PREFIX)/bin/etcd-api
+             $(DESTDIR)$(PREFIX)/include/etcd-api.h $(DESTDIR)$(PREFIX)/bin/etcd-api \
+             $(man) $(bash) $(zsh) $(fish)
 
-.PHONY: all lib demo test check header install uninstall clean
+.PHONY: all lib demo test check header docs install uninstall clean
 
 all: lib
 
 lib:
 	$(CARGO) build --release --workspace
 	ln -sf libetcd.so $(built)/$(soname)
+	mkdir -p $(built)/completions
+	$(built)/etcd-api generate man > $(built)/etcd-api.1
+	$(built)/etcd-api generate bash > $(built)/completions/etcd-api.bash
+	$(built)/etcd-api generate zsh > $(built)/completions/_etcd-api
+	$(built)/etcd-api generate fish > $(built)/completions/etcd-api.fish
 
 demo: lib
 	examples/demo $(built)
@@ -37,6 +48,10 @@ check:
 header: lib
 	cp "$$(ls -t $(built)/build/etcd-api-*/out/etcd-api.h | head -n 1)" include/etcd-api.h
 
+# CONFIGURATION.md is the table of options in src/options.rs as a document.
+docs: lib
+	$(built)/etcd-api generate configuration > CONFIGURATION.md
+
 # What is built already is installed as it is, so that root needs no cargo.
 install:
 	@test -e $(built)/libetcd.so || { echo "nothing is built yet: run 'make' first, then 'make install'"; exit 1; }
@@ -47,6 +62,10 @@ install:
 	install -m 644 $(built)/libetcd.a $(lib)/libetcd.a
 	install -m 644 include/etcd-api.h $(DESTDIR)$(PREFIX)/include/etcd-api.h
 	install -m 755 $(built)/etcd-api $(DESTDIR)$(PREFIX)/bin/etcd-api
+	install -D -m 644 $(built)/etcd-api.1 $(man)
+	install -D -m 644 $(built)/completions/etcd-api.bash $(bash)
+	install -D -m 644 $(built)/completions/_etcd-api $(zsh)
+	install -D -m 644 $(built)/completions/etcd-api.fish $(fish)
 	sed -e 's|@prefix@|$(PREFIX)|' -e 's|@libdir@|$(LIBDIR)|' -e 's|@version@|$(version)|' etcd-api.pc.in > $(pc)
 
 uninstall:

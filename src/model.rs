@@ -38,11 +38,10 @@ impl KeyRange {
 
     /// All keys that start with `prefix`.
     pub fn prefix(prefix: impl Into<Vec<u8>>) -> Self {
-        let mut start = prefix.into();
+        let start = prefix.into();
         let mut end = start.clone();
         if start.is_empty() {
-            // etcd takes no empty key; all keys are those from the first possible one on.
-            start.push(0);
+            return Self::from_key(start);
         }
         while end.last() == Some(&0xff) {
             end.pop();
@@ -56,7 +55,9 @@ impl KeyRange {
 
     /// `start` and all keys behind it.
     pub fn from_key(start: impl Into<Vec<u8>>) -> Self {
-        KeyRange { start: start.into(), end: vec![0] }
+        let start = Some(start.into()).filter(|start| !start.is_empty());
+        // etcd takes no empty key; the first possible one is this.
+        KeyRange { start: start.unwrap_or_else(|| vec![0]), end: vec![0] }
     }
 
     fn size(&self) -> usize {

@@ -42,6 +42,16 @@ fn a_program_is_built_with_pkg_config_against_an_installed_library_and_runs() {
     let version = run(Command::new(prefix.join("bin/etcd-api")).arg("--version"));
     assert_eq!(version.trim(), concat!("etcd-api ", env!("CARGO_PKG_VERSION")));
 
+    for file in [
+        "man/man1/etcd-api.1",
+        "bash-completion/completions/etcd-api",
+        "zsh/site-functions/_etcd-api",
+        "fish/vendor_completions.d/etcd-api.fish",
+    ] {
+        let text = std::fs::read_to_string(prefix.join("share").join(file)).expect(file);
+        assert!(text.contains("keep-alive"), "{file}");
+    }
+
     std::fs::remove_file(&program).expect("it is there");
     make("uninstall", prefix, "");
     assert_eq!(files(prefix), Vec::<PathBuf>::new(), "nothing is left");

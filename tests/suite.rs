@@ -7,8 +7,10 @@ mod contention;
 mod documents;
 mod faults;
 mod header;
+mod identity;
 mod install;
 mod programs;
+mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;
 mod watching;

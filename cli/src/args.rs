@@ -1,82 +1,63 @@
-//! The command line and its help.
+//! The command line. Its longer texts are in [`help`].
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, value_parser};
-use etcd::options::TABLE;
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
+use etcd::model::SortBy;
 use etcd::wait::Deadline;
 
-/// etcd's keys and fair locks from the command line
+use crate::connect::Connection;
+use crate::help;
+use crate::output::Format;
+
+/// etcd's keys, leases and fair locks from the command line
 #[derive(Debug, Parser)]
-#[command(name = "etcd-api", version, disable_help_subcommand = true, after_help = options_help())]
+#[command(name = "etcd-api", version, disable_help_subcommand = true, after_help = help::main())]
 pub struct Cli {
+    /// How to print results
+    #[arg(short, long, global = true, display_order = 90, value_name = "FORMAT", default_value = "plain")]
+    pub output: Format,
     #[command(flatten)]
     pub connection: Connection,
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// Where etcd is, and how to ask it.
-#[derive(Debug, Args)]
-pub struct Connection {
-    /// Where to find etcd, as host:port,... [default: $ETCD_SERVERS, else $ETCD_API_ENDPOINTS]
-    #[arg(short, long, global = true, display_order = 90, value_name = "LIST")]
-    pub servers: Option<String>,
-    /// Set an option of the library (etcd-api --help lists them); may be repeated
-    #[arg(short, long, global = true, display_order = 90, value_name = "NAME=VALUE", value_parser = name_and_value)]
-    pub option: Vec<(String, String)>,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Print a key's value, or when it has none the keys below it, one a line
-    #[command(after_help = GET)]
+    /// Print a key's value, or when it has none the keys below it; or all keys of a range
+    #[command(after_help = help::text(help::GET))]
     Get {
         /// The key
         key: OsString,
+        #[command(flatten)]
+        selection: Selection,
     },
     /// Set a key
-    #[command(after_help = SET)]
-    Set {
-        /// Only if the key exists and has this value
-        #[arg(short, long, allow_hyphen_values = true)]
-        precond: Option<OsString>,
-        /// Seconds after which the key goes away; 0: it stays
-        #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
-        ttl: u32,
-        /// The key
-        key: OsString,
-        /// The value
-        #[arg(allow_negative_numbers = true)]
-        value: OsString,
-    },
-    /// Delete a key
-    #[command(after_help = DELETE)]
-    Delete {
-        /// Only if the key has this value
-        #[arg(short, long, allow_hyphen_values = true)]
-        precond: Option<OsString>,
-        /// The key
-        key: OsString,
-    },
+    #[command(after_help = help::text(help::SET))]
+    Set(SetArgs),
+    /// Delete a key, or all keys that start with a prefix
+    #[command(after_help = help::text(help::DELETE))]
+    Delete(DeleteArgs),
     /// Print every change of a key and of all keys below it, until interrupted
-    #[command(after_help = WATCH)]
-    Watch {
-        /// Start with the changes of this revision, also of the past [default: from now on]
-        #[arg(short, long, value_name = "REVISION", value_parser = value_parser!(i64).range(1..))]
-        index: Option<i64>,
-        /// The key
-        key: OsString,
+    #[command(after_help = help::text(help::WATCH))]
+    Watch(WatchArgs),
+    /// Run a transaction, written as for `etcdctl txn`
+    #[command(after_help = help::text(help::TXN))]
+    Txn {
+        /// Where it is written [default: standard input]
+        file: Option<PathBuf>,
     },
-    /// Print the name of the cluster's leader
-    #[command(after_help = LEADER)]
-    Leader,
+    /// Grant, keep and end leases
+    #[command(subcommand, after_help = help::text(help::LEASE))]
+    Lease(LeaseCommand),
     /// Wait for a fair lock; hold it for a time, or while a command runs
-    #[command(after_help = LOCK)]
+    #[command(after_help = help::text(help::LOCK))]
     Lock(LockArgs),
     /// Release a lock, or leave its queue
-    #[command(after_help = UNLOCK)]
+    #[command(after_help = help::text(help::UNLOCK))]
     Unlock {
         /// The index that `lock` printed
         #[arg(short, long)]
@@ -84,6 +65,183 @@ pub enum Command {
         /// The lock's name
         name: OsString,
     },
+    /// Print the name of the cluster's leader
+    #[command(after_help = help::text(help::LEADER))]
+    Leader,
+    /// Print the members of the cluster
+    #[command(after_help = help::text(help::MEMBERS))]
+    Members,
+    /// Print how each server of the list is
+    #[command(after_help = help::text(help::STATUS))]
+    Status,
+    /// Forget all history before a revision
+    #[command(after_help = help::text(help::COMPACT))]
+    Compact {
+        /// The oldest revision that can still be read
+        #[arg(value_parser = value_parser!(i64).range(1..))]
+        revision: i64,
+    },
+    /// See alarms, or take them back
+    #[command(subcommand, after_help = help::text(help::ALARM))]
+    Alarm(AlarmCommand),
+    /// Print a completion script, the manual page, or the table of all options
+    #[command(after_help = help::text(help::GENERATE))]
+    Generate {
+        /// What to print
+        what: Document,
+    },
+}
+
+/// Which keys, and how much of them. A transaction's `get` takes the same flags.
+#[derive(Debug, Default, PartialEq, Args)]
+pub struct Selection {
+    /// All keys that start with KEY
+    #[arg(long)]
+    pub prefix: bool,
+    /// All keys from KEY on, in the order of their bytes
+    #[arg(long, conflicts_with = "prefix")]
+    pub from_key: bool,
+    /// At most so many keys; 0: all
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = value_parser!(i64).range(0..))]
+    pub limit: i64,
+    /// As the keys were at this revision; 0: now
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    #[arg(value_parser = value_parser!(i64).range(0..))]
+    pub rev: i64,
+    /// Without the values
+    #[arg(long)]
+    pub keys_only: bool,
+    /// Just how many there are
+    #[arg(long, conflicts_with = "keys_only")]
+    pub count_only: bool,
+    /// In the order of what
+    #[arg(long, value_name = "FIELD", ignore_case = true, default_value = "key")]
+    pub sort_by: SortField,
+    /// Lowest or highest first
+    #[arg(long, value_name = "ORDER", ignore_case = true, default_value = "ascend")]
+    pub order: Order,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
+pub enum SortField {
+    #[default]
+    Key,
+    Version,
+    Create,
+    #[value(alias = "modify")]
+    Mod,
+    Value,
+}
+
+impl From<SortField> for SortBy {
+    fn from(field: SortField) -> Self {
+        match field {
+            SortField::Key => SortBy::Key,
+            SortField::Version => SortBy::Version,
+            SortField::Create => SortBy::Create,
+            SortField::Mod => SortBy::Mod,
+            SortField::Value => SortBy::Value,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, ValueEnum)]
+pub enum Order {
+    #[default]
+    Ascend,
+    Descend,
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// Only if the key exists and has this value
+    #[arg(short, long, allow_hyphen_values = true)]
+    pub precond: Option<OsString>,
+    /// Seconds after which the key goes away; 0: it stays
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    pub ttl: u32,
+    /// The lease that the key ends with
+    #[arg(short, long, value_name = "ID", value_parser = lease_id, conflicts_with = "ttl")]
+    pub lease: Option<i64>,
+    /// The key
+    pub key: OsString,
+    /// The value; `-`: what standard input holds
+    #[arg(allow_negative_numbers = true)]
+    pub value: OsString,
+}
+
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// Only if the key has this value
+    #[arg(short, long, allow_hyphen_values = true, conflicts_with_all = ["prefix", "all"])]
+    pub precond: Option<OsString>,
+    /// All keys that start with KEY, which must not be empty
+    #[arg(long)]
+    pub prefix: bool,
+    /// All keys there are
+    #[arg(long, conflicts_with_all = ["prefix", "key"])]
+    pub all: bool,
+    /// The key
+    #[arg(required_unless_present = "all")]
+    pub key: Option<OsString>,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Start with the changes of this revision, also of the past [default: from now on]
+    #[arg(short = 'i', long, visible_alias = "index", value_name = "REVISION")]
+    #[arg(value_parser = value_parser!(i64).range(1..))]
+    pub rev: Option<i64>,
+    /// All keys that start with KEY, instead of KEY and all keys below KEY/
+    #[arg(long)]
+    pub prefix: bool,
+    /// Before each change, what was there
+    #[arg(long)]
+    pub prev: bool,
+    /// The key
+    pub key: OsString,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LeaseCommand {
+    /// Grant a lease and print its id
+    #[command(after_help = help::text(help::LEASE_GRANT))]
+    Grant {
+        /// Its TTL
+        #[arg(value_parser = value_parser!(i64).range(1..))]
+        seconds: i64,
+    },
+    /// End a lease; its keys go with it
+    #[command(after_help = help::text(help::LEASE_REVOKE))]
+    Revoke {
+        /// The lease
+        #[arg(value_parser = lease_id)]
+        id: i64,
+    },
+    /// Keep a lease alive, until interrupted
+    #[command(after_help = help::text(help::LEASE_KEEP_ALIVE))]
+    KeepAlive {
+        /// Start its TTL anew, and that is it
+        #[arg(long)]
+        once: bool,
+        /// The lease
+        #[arg(value_parser = lease_id)]
+        id: i64,
+    },
+    /// Print how many seconds a lease still lasts
+    #[command(after_help = help::text(help::LEASE_TTL))]
+    Ttl {
+        /// Its keys, too
+        #[arg(long)]
+        keys: bool,
+        /// The lease
+        #[arg(value_parser = lease_id)]
+        id: i64,
+    },
+    /// Print the ids of all leases
+    #[command(after_help = help::text(help::LEASE_LIST))]
+    List,
 }
 
 #[derive(Debug, Args)]
@@ -111,9 +269,28 @@ impl LockArgs {
     }
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("give it as NAME=VALUE")?;
-    Ok((name.into(), value.into()))
+#[derive(Debug, Subcommand)]
+pub enum AlarmCommand {
+    /// Print the alarms that are raised
+    #[command(after_help = help::text(help::ALARM_LIST))]
+    List,
+    /// Take all alarms back, and print which there were
+    #[command(after_help = help::text(help::ALARM_DISARM))]
+    Disarm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Document {
+    /// Completions for bash
+    Bash,
+    /// Completions for zsh
+    Zsh,
+    /// Completions for fish
+    Fish,
+    /// The manual page etcd-api.1
+    Man,
+    /// CONFIGURATION.md
+    Configuration,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
@@ -121,110 +298,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     number.ok_or_else(|| "a number of seconds, such as 0, 1.5 or 60".into())
 }
 
-/// The library's own table, so that it can't differ from what the library does.
-fn options_help() -> String {
-    let row = |row: &etcd::options::OptionSpec| {
-        let default = if row.default.is_empty() { "none" } else { row.default };
-        format!(
-            "  {}  {}\n      {} [default: ${}, else {default}]\n",
-            row.name, row.help, row.values, row.variable
-        )
-    };
-    let rows: String = TABLE.iter().map(row).collect();
-    format!("{MAIN}\n\nOptions of the library, for --option NAME=VALUE:\n{rows}")
+fn lease_id(text: &str) -> Result<i64, String> {
+    let id = i64::from_str_radix(text, 16).ok().filter(|&id| id > 0);
+    id.ok_or_else(|| "a lease's id in hex, as `lease grant` and `lease list` print it".into())
 }
-
-const MAIN: &str = "\
-Examples:
-  export ETCD_SERVERS=127.0.0.1:2379
-  etcd-api set greeting hello
-  etcd-api get greeting
-  etcd-api lock nightly -- ./backup.sh
-
-Exit codes: 0 success; 1 etcd refused or could not be asked, as one line on standard error says;
-2 wrong usage. `lock` has more: see etcd-api lock --help.";
-
-const GET: &str = "\
-Examples:
-  etcd-api get config/port      the value of config/port
-  etcd-api get config           when config has no value: config/host, config/port, ...
-
-The value is printed byte by byte as it is, with a newline behind it.
-Exit code 1 when there is no such key and none below it (KEY//x, whose next part is empty, is none).";
-
-const SET: &str = "\
-Examples:
-  etcd-api set config/port 8080
-  etcd-api set -p 8080 config/port 8081     only if it still is 8080
-  etcd-api set -t 30 workers/a alive        goes away after 30 seconds
-  etcd-api set -- key -value                a value that looks like an option
-
-Exit code 1 when the key has another value than the one given with -p, or none.";
-
-const DELETE: &str = "\
-Examples:
-  etcd-api delete config/port
-  etcd-api delete -p 8081 config/port       only if it still is 8081
-
-Exit code 1 when there is no such key, or it has another value.";
-
-const WATCH: &str = "\
-Examples:
-  etcd-api watch config
-  etcd-api watch -i 1200 config             with all changes since revision 1200
-  etcd-api watch config | while read -r change revision key value; do ...; done
-
-Prints one line per change, at once:
-  put REVISION KEY VALUE
-  delete REVISION KEY                       deleted, or its TTL was over
-Backslash, newline, return, tab and other control bytes are printed as \\\\ \\n \\r \\t \\xNN,
-a space in KEY as \\x20; VALUE goes on to the end of the line. All other bytes stay as they are.
-The watch survives restarts of the servers. To go on later without a gap, start at the last
-REVISION: its changes come again, because several may share it. Exit code 1 when the
-changes from -i on have been compacted away.";
-
-const LEADER: &str = "\
-Example:
-  etcd-api leader";
-
-const LOCK: &str = "\
-Examples:
-  etcd-api lock nightly -- ./backup.sh      run it while no one else holds the lock
-  etcd-api lock -w 0 nightly -- ./backup.sh ... or not at all
-  index=$(etcd-api lock -t 60 nightly)      hold it for 60 seconds
-  etcd-api lock -t 60 -i $index nightly     for another 60 seconds from now on
-  etcd-api unlock -i $index nightly
-
-Locks are fair: whoever comes first, holds first. They queue together with `etcdctl lock` and
-etcd's Go package. A wait that ends by a signal or by --wait leaves nothing behind.
-
-Without a command the lock's index is printed, and nobody renews the lock but you.
-
-With a command, the lock is renewed while it runs, and released when it ends. The command's
-environment has ETCD_LOCK_KEY, a key of etcd, and ETCD_LOCK_REV, its create revision. Writes that
-apply only while that key has that create revision are safe even when the lock was lost unnoticed.
-  When the lock is lost, the command gets SIGTERM, and SIGKILL 2 seconds later. Unless somebody
-removed the lock by force, the SIGTERM comes max(0.5 s, TTL/10) before the lock can be anyone
-else's; from -t 20 on, the SIGKILL does too. SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1 and SIGUSR2
-are passed on to the command. Should etcd-api be killed, the command gets SIGTERM (on Linux).
-  Signals go to the command alone, not to processes that it starts, because it stays in the
-process group of etcd-api and so can use the terminal. A shell script does best to `exec` its last
-command, or to pass SIGTERM on.
-
-Exit code: the command's own, 128 + N when signal N ended it or the wait for the lock, or
-  120  etcd could not be asked, or refused; the command was not started
-  121  the lock was lost while the command ran
-  122  --wait is over; the command was not started
-  123  wrong usage
-  124  the command could not be started
-  125  etcd-api itself failed
-Without a command: 0; 122 and 128 + N as above; 1 for all other failures, 2 for wrong usage.";
-
-const UNLOCK: &str = "\
-Example:
-  etcd-api unlock -i $index nightly
-
-Any process that knows the index may do so. Exit code 1 when it is not in the lock's queue any more.";
 
 #[cfg(test)]
 mod tests {
@@ -235,17 +312,29 @@ mod tests {
     #[test]
     fn the_definition_agrees_with_itself() {
         Cli::command().debug_assert();
+        crate::connect::shorten_sub_commands(Cli::command()).debug_assert();
     }
 
     #[test]
-    fn connection_options_stand_before_or_behind_the_sub_command() {
+    fn every_command_has_examples() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.starts_with("Example") && help.contains("etcd-api "), "{}", command.get_name());
+            command.get_subcommands().for_each(look);
+        }
+        look(&Cli::command());
+    }
+
+    #[test]
+    fn connection_flags_stand_before_or_behind_the_sub_command() {
         for line in [["etcd-api", "-s", "a", "get", "k"], ["etcd-api", "get", "k", "-s", "a"]] {
-            assert_eq!(Cli::try_parse_from(line).unwrap().connection.servers.as_deref(), Some("a"));
+            let cli = crate::parse(line.into_iter().map(Into::into)).unwrap();
+            assert_eq!(cli.connection.servers.as_deref(), Some("a"));
         }
     }
 
     #[test]
-    fn what_belongs_to_the_command_is_not_read_as_an_option() {
+    fn what_belongs_to_the_command_is_not_read_as_a_flag() {
         let cli = Cli::try_parse_from(["etcd-api", "lock", "n", "-t", "7", "--", "sh", "-s", "x"]).unwrap();
         let Command::Lock(lock) = cli.command else { panic!("{cli:?}") };
         assert_eq!((lock.ttl, lock.command), (7, vec!["sh".into(), "-s".into(), "x".into()]));
@@ -258,6 +347,33 @@ mod tests {
         assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
         for text in ["", "-1", "x", "NaN", "inf"] {
             assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_could_mean_too_much_is_refused() {
+        let refused: [&[&str]; 9] = [
+            &["delete"],
+            &["delete", "--prefix"],
+            &["delete", "--all", "k"],
+            &["delete", "--all", "--prefix"],
+            &["delete", "-p", "v", "--prefix", "k"],
+            &["get", "--prefix", "--from-key", "k"],
+            &["set", "-t", "1", "--lease", "1f", "k", "v"],
+            &["lease", "revoke", "0"],
+            &["lease", "revoke", "0x1f"],
+        ];
+        for line in refused {
+            assert!(Cli::try_parse_from([&["etcd-api"], line].concat()).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_index_is_a_revision_to_watch_from() {
+        for flag in ["-i", "--index", "--rev"] {
+            let cli = Cli::try_parse_from(["etcd-api", "watch", flag, "7", "k"]).unwrap();
+            let Command::Watch(watch) = cli.command else { panic!("{cli:?}") };
+            assert_eq!(watch.rev, Some(7));
         }
     }
 }

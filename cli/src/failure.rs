@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use etcd::classic::Session;
 use etcd::{Error, ErrorKind, Outcome};
 
+use crate::style;
+
 /// Exit code of a fault of this program itself, while a command runs under a lock or after a panic.
 pub const INTERNAL: u8 = 125;
 
@@ -101,15 +103,7 @@ pub fn located(session: &Session, error: Error) -> Error {
 
 /// One line on standard error. Whether somebody reads it is not this program's business.
 pub fn report(message: &str) {
-    let _ = writeln!(io::stderr(), "etcd-api: {message}");
-}
-
-/// Writes to standard output, at once.
-pub fn print(bytes: &[u8]) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    let written = output.write_all(bytes).and_then(|()| output.flush());
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Failure::silent(Cause::NoReader),
-        _ => Failure::new(Cause::Internal, format!("write to standard output: {error}")),
-    })
+    let mut line = style::paint(style::ERROR, b"etcd-api:", &io::stderr());
+    line.extend(format!(" {message}\n").bytes());
+    let _ = io::stderr().write_all(&line);
 }

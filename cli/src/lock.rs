@@ -9,9 +9,11 @@ use etcd::classic::Session;
 use etcd::recipes::lock::{Hold, Place};
 use etcd::wait::{self, Deadline};
 use etcd::{Client, Error, ErrorKind};
+use serde_json::json;
 
 use crate::args::LockArgs;
-use crate::failure::{Cause, Failure, print};
+use crate::failure::{Cause, Failure};
+use crate::output::{Format, bytes_object, print, print_json};
 use crate::sys::{self, Signal, SignalMask};
 
 /// What can happen while a lock is waited for or held.
@@ -30,15 +32,24 @@ pub struct Events {
 }
 
 /// Takes the lock and prints its index, or renews it.
-pub fn lock(session: &Session, given: LockArgs) -> Result<(), Failure> {
+pub fn lock(session: &Session, format: Format, given: LockArgs) -> Result<(), Failure> {
     let deadline = given.deadline();
     let name = given.name.into_vec();
     if let Some(index) = given.index {
-        let renewed = session.renew(&name, given.ttl, &index.into_vec());
-        return renewed.map_err(|error| Failure::of(session, error));
+        let index = index.into_vec();
+        let renewed = session.renew(&name, given.ttl, &index);
+        renewed.map_err(|error| Failure::of(session, error))?;
+        return print_index(format, &index);
     }
     let (place, _events) = wait_for(session, || session.lock(&name, given.ttl, deadline), deadline)?;
-    let printed = print(format!("{}\n", place.token).as_bytes());
+    let printed = match format {
+        Format::Json => {
+            let mut document = bytes_object("key", &place.key);
+            document.insert("index".into(), json!(place.token.to_string()));
+            print_json(&document.into())
+        }
+        _ => print(format!("{}\n", place.token).as_bytes()),
+    };
     if printed.is_err() {
         // Nobody knows the index: nobody could release it.
         give_back(session, place);
@@ -47,10 +58,16 @@ pub fn lock(session: &Session, given: LockArgs) -> Result<(), Failure> {
 }
 
 /// Releases the lock, or takes the index out of the queue.
-pub fn unlock(session: &Session, name: OsString, index: OsString) -> Result<(), Failure> {
-    let name = name.into_vec();
-    let released = session.unlock(&name, &index.into_vec());
-    released.map_err(|error| Failure::of(session, error))
+pub fn unlock(session: &Session, format: Format, name: OsString, index: OsString) -> Result<(), Failure> {
+    let index = index.into_vec();
+    let released = session.unlock(&name.into_vec(), &index);
+    released.map_err(|error| Failure::of(session, error))?;
+    print_index(format, &index)
+}
+
+/// For JSON alone: who reads plain output has the index.
+fn print_index(format: Format, index: &[u8]) -> Result<(), Failure> {
+    if format == Format::Json { print_json(&bytes_object("index", index).into()) } else { Ok(()) }
 }
 
 /// Runs `acquire`, which waits for a lock. A signal ends the wait and takes it out of the queue; signals that

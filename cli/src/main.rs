@@ -2,32 +2,46 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`args`] | the command line and its help |
-//! | [`connect`] | which servers and options, from where |
+//! | [`args`], [`help`] | the command line; its longer texts |
+//! | [`connect`] | which servers and options, from where; the flags made of the library's option table |
 //! | [`keys`] | get, set, delete, leader |
 //! | [`watch`] | watch: one line per change |
+//! | [`txn`] | txn: a transaction from a file in etcdctl's format |
+//! | [`leases`] | lease grant, revoke, keep-alive, ttl, list |
+//! | [`cluster`] | members, status, compact, alarm |
 //! | [`lock`] | lock, renew, unlock; waiting that a signal ends |
 //! | [`run`] | `lock NAME -- COMMAND`: a command that runs while the lock is held |
+//! | [`generate`] | completion scripts, the manual page, the table of options |
+//! | [`output`] | lines, tables and JSON |
+//! | [`style`] | colours, on terminals only |
 //! | [`failure`] | what went wrong, as one line and an exit code |
 //! | [`sys`] | signals, pipes and processes: all that depends on the operating system |
 
 mod args;
+mod cluster;
 mod connect;
 mod failure;
+mod generate;
+mod help;
 mod keys;
+mod leases;
 mod lock;
+mod output;
 mod run;
+mod style;
 mod sys;
+mod txn;
 mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use etcd::classic::Session;
 
-use args::{Cli, Command};
+use args::{Cli, Command, LeaseCommand};
 use failure::{Cause, Failure};
+use output::Format;
 
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
@@ -36,8 +50,9 @@ fn main() -> ExitCode {
         failure::report(&format!("a bug, please report it: {text}"));
         std::process::exit(i32::from(failure::INTERNAL));
     }));
+    style::init();
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let cli = match Cli::try_parse_from(&arguments) {
+    let cli = match parse(arguments.iter().cloned()) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
@@ -51,6 +66,12 @@ fn main() -> ExitCode {
             ExitCode::from(failure.cause.exit_code(runs_command || wants_command(&arguments)))
         }
     }
+}
+
+fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let command = connect::shorten_sub_commands(Cli::command());
+    let matches = command.try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
 }
 
 /// Prints help and version to standard output, and what is wrong with the arguments to standard error.
@@ -72,21 +93,43 @@ fn wants_command(arguments: &[OsString]) -> bool {
 }
 
 fn perform(cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
-    let options = connect::options(&cli.connection)?;
-    let session = Session::open(options).map_err(Failure::usage)?;
+    let format = cli.output;
+    check_format(format, &cli.command)?;
+    let open = || Session::open(connect::options(&cli.connection)?).map_err(Failure::usage);
     let done = match cli.command {
-        Command::Get { key } => keys::get(&session, key),
-        Command::Set { precond, ttl, key, value } => keys::set(&session, key, value, precond, ttl),
-        Command::Delete { precond, key } => keys::delete(&session, key, precond),
-        Command::Leader => keys::leader(&session),
-        Command::Watch { index, key } => watch::watch(&session, key, index),
-        Command::Unlock { index, name } => lock::unlock(&session, name, index),
-        Command::Lock(lock) if !lock.command.is_empty() => return run::run(&session, lock),
+        Command::Get { key, selection } => keys::get(&open()?, format, key, selection),
+        Command::Set(given) => keys::set(&open()?, format, given),
+        Command::Delete(given) => keys::delete(&open()?, format, given),
+        Command::Watch(given) => watch::watch(&open()?, format, given),
+        Command::Txn { file } => txn::txn(&open()?, format, file),
+        Command::Lease(command) => leases::lease(&open()?, format, command),
+        Command::Leader => keys::leader(&open()?, format),
+        Command::Members => cluster::members(&open()?, format),
+        Command::Status => cluster::status(&open()?, format),
+        Command::Compact { revision } => cluster::compact(&open()?, format, revision),
+        Command::Alarm(command) => cluster::alarm(&open()?, format, command),
+        Command::Unlock { index, name } => lock::unlock(&open()?, format, name, index),
+        Command::Lock(lock) if !lock.command.is_empty() => return run::run(&open()?, lock),
         Command::Lock(_) if arguments.last().is_some_and(|last| last == "--") => {
             // An empty variable in a script: it must not pass for a lock without a command.
             Err(Failure::new(Cause::Usage, "lock: there is no command behind --"))
         }
-        Command::Lock(lock) => lock::lock(&session, lock),
+        Command::Lock(lock) => lock::lock(&open()?, format, lock),
+        Command::Generate { what } => generate::generate(what),
     };
     done.map(|()| 0)
+}
+
+/// Refuses a format that a command has not, before anything is done.
+fn check_format(format: Format, command: &Command) -> Result<(), Failure> {
+    let advice = match command {
+        _ if format == Format::Plain => return Ok(()),
+        Command::Lock(lock) if !lock.command.is_empty() => "it is the command that prints here; leave it out",
+        Command::Generate { .. } => "what is printed has a format of its own; leave it out",
+        _ if format == Format::Json => return Ok(()),
+        Command::Get { .. } | Command::Members | Command::Status | Command::Alarm(_) => return Ok(()),
+        Command::Lease(LeaseCommand::List | LeaseCommand::Ttl { .. }) => return Ok(()),
+        _ => "only lists make tables; use --output plain or --output json here",
+    };
+    Err(Failure::new(Cause::Usage, format!("--output: {advice}")))
 }

@@ -68,11 +68,11 @@ impl Session {
         Ok((!children.is_empty()).then(|| children.join(&b'\n')))
     }
 
-    /// Sets a key. `ttl` in seconds, 0 for none; `precond` is the value it must have.
+    /// Sets a key, and tells at which revision. `ttl` in seconds, 0 for none; `precond` is the value it must have.
     ///
     /// # Errors
     /// `KeyNotFound` when the key must have a value and does not exist, `CompareFailed` when it has another one.
-    pub fn set(&self, key: &[u8], value: &[u8], precond: Option<&[u8]>, ttl: u32) -> Result<()> {
+    pub fn set(&self, key: &[u8], value: &[u8], precond: Option<&[u8]>, ttl: u32) -> Result<i64> {
         let key = self.key(key)?;
         let result = self.grant_for_key(&key, ttl).and_then(|lease| {
             let put = PutRequest { lease, ..PutRequest::new(key.clone(), value) };
@@ -83,27 +83,28 @@ impl Session {
             }
             changed
         });
-        result.map(|_| ()).map_err(|error| error.during(format!("set {}", quote(&key))))
+        let revision = result.map(|(revision, _)| revision);
+        revision.map_err(|error| error.during(format!("set {}", quote(&key))))
     }
 
-    /// Deletes a key; with `precond`, only if that is its value.
+    /// Deletes a key, and tells at which revision; with `precond`, only if that is its value.
     ///
     /// # Errors
     /// `KeyNotFound` when there is no such key, `CompareFailed` when it has another value.
-    pub fn delete(&self, key: &[u8], precond: Option<&[u8]>) -> Result<()> {
+    pub fn delete(&self, key: &[u8], precond: Option<&[u8]>) -> Result<i64> {
         let key = self.key(key)?;
         let delete = DeleteRequest::new(KeyRange::key(&key[..]));
-        let there =
-            self.change(&key, precond, Op::Delete(delete)).and_then(|before| before.ok_or(missing(&key)));
-        there.map(|_| ()).map_err(|error| error.during(format!("delete {}", quote(&key))))
+        let deleted = self.change(&key, precond, Op::Delete(delete));
+        let deleted = deleted.and_then(|(revision, before)| before.map(|_| revision).ok_or(missing(&key)));
+        deleted.map_err(|error| error.during(format!("delete {}", quote(&key))))
     }
 
-    /// Does `op` to a key, if it has the value `precond`, and tells what was there before. A lease that
-    /// served this key alone ends with what it served.
-    fn change(&self, key: &[u8], precond: Option<&[u8]>, op: Op) -> Result<Option<KeyValue>> {
+    /// Does `op` to a key, if it has the value `precond`. Tells at which revision, and what was there before. A
+    /// lease that served this key alone ends with what it served.
+    fn change(&self, key: &[u8], precond: Option<&[u8]>, op: Op) -> Result<(i64, Option<KeyValue>)> {
         let look = Op::Range(RangeRequest::attributes(key));
         let then = if key.len() > LONG_KEY { vec![op] } else { vec![look.clone(), op] };
-        let (_, reply) = self.client.txn(TxnRequest {
+        let (revision, reply) = self.client.txn(TxnRequest {
             compares: precond.map(|value| Compare::value(key, value)).into_iter().collect(),
             then,
             otherwise: precond.map(|_| look).into_iter().collect(),
@@ -121,7 +122,7 @@ impl Session {
             }
             before => {
                 self.end_lease_of_key(key, before.as_ref().map_or(0, |kv| kv.lease));
-                Ok(before)
+                Ok((revision, before))
             }
         }
     }
@@ -153,7 +154,10 @@ impl Session {
     }
 
     /// The key as it is stored.
-    fn key(&self, key: &[u8]) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// `InvalidArgument` for an empty one.
+    pub fn key(&self, key: &[u8]) -> Result<Vec<u8>> {
         if key.is_empty() {
             return Err(Error::invalid("the key is empty"));
         }
@@ -186,7 +190,7 @@ fn missing(key: &[u8]) -> Error {
 }
 
 /// What all keys below `key` start with. A key that ends with a slash is its own directory.
-fn below(key: &[u8]) -> Vec<u8> {
+pub fn below(key: &[u8]) -> Vec<u8> {
     if key.ends_with(b"/") { key.into() } else { [key, b"/"].concat() }
 }
 

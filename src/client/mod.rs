@@ -154,8 +154,17 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn delete(&self, range: KeyRange) -> Result<i64> {
-        match self.call(&Request::Delete(DeleteRequest::new(range)))?.body {
-            Body::Delete(reply) => Ok(reply.deleted),
+        Ok(self.delete_range(DeleteRequest::new(range))?.1.deleted)
+    }
+
+    /// Deletes keys, and tells at which revision.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn delete_range(&self, request: DeleteRequest) -> Result<(i64, DeleteReply)> {
+        let reply = self.call(&Request::Delete(request))?;
+        match reply.body {
+            Body::Delete(deleted) => Ok((reply.header.revision, deleted)),
             other => Err(mismatch(&other)),
         }
     }

@@ -252,7 +252,7 @@ pub unsafe extern "C" fn etcd_set(
             match value {
                 Some(value) => session.set(key, value, precond, ttl)?,
                 None => session.delete(key, precond)?,
-            }
+            };
             Ok(etcd_result::ETCD_OK)
         })
     };

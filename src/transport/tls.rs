@@ -134,7 +134,13 @@ impl TlsStream {
             }
             self.stream.set_read_timeout(left)?;
             self.stream.set_write_timeout(left)?;
-            session.complete_io(&mut &self.stream)?;
+            session.complete_io(&mut &self.stream).map_err(|error| match error.kind() {
+                // What a server without TLS does with the first message.
+                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => io::Error::other(
+                    rustls::Error::General("the server hung up on us, as one that does not speak TLS".into()),
+                ),
+                _ => error,
+            })?;
         }
         Ok(())
     }
@@ -178,6 +184,7 @@ pub fn fault_of(error: &io::Error) -> Option<Error> {
         E::InvalidCertificate(fault) => certificate_fault(fault),
         E::AlertReceived(alert) => return Some(refusal(*alert)),
         E::InvalidMessage(_) => "what answers there does not speak TLS".into(),
+        E::General(fault) => fault.clone(),
         other => format!("TLS: {other}"),
     };
     // Whatever comes before the hands are shaken, nothing was sent; whatever comes later, that is not known.

@@ -117,7 +117,7 @@ fn an_empty_key_is_refused(on: &Subject) {
     let txn = TxnRequest { compares: vec![compare], ..TxnRequest::default() };
     for request in [
         Request::Range(RangeRequest::new(nothing.clone())),
-        Request::Range(RangeRequest::new(KeyRange::from_key(""))),
+        Request::Range(RangeRequest::new(between("", "\0"))),
         Request::Put(PutRequest::new("", "v")),
         Request::Delete(DeleteRequest::new(nothing.clone())),
         Request::Txn(txn),

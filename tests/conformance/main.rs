@@ -74,7 +74,7 @@ fn main() {
             random::compare_with(place)
         })
     }));
-    trials.push(Trial::test("a comparison that can fail", || random::a_wrong_store_is_found_out()));
-    trials.push(Trial::test("every difference is documented", || differences::are_documented()));
+    trials.push(Trial::test("a comparison that can fail", random::a_wrong_store_is_found_out));
+    trials.push(Trial::test("every difference is documented", differences::are_documented));
     libtest_mimic::run(&arguments, trials).exit();
 }

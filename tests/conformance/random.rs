@@ -18,8 +18,8 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 
 use self::operations::{LONGEST, Real, Step};
 use crate::differences::differs;
-use crate::subject::{PATIENCE, Place, open};
-use crate::support::Etcd;
+use crate::subject::{PATIENCE, Place};
+use crate::support::{Etcd, client};
 
 const NEVER: &Cancel = Cancel::NEVER;
 
@@ -114,7 +114,7 @@ impl Sides {
         let sequence = SEQUENCE.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("sequence {sequence}/");
         let side =
-            |servers: &str| open(servers, &[("namespace", &namespace), ("request_timeout_ms", "20000")]);
+            |servers: &str| client(servers, &[("namespace", &namespace), ("request_timeout_ms", "20000")]);
         let (ours, theirs) = (side("mem://"), side(servers));
         // A first write on each, so that nothing of the sequence can be compacted yet.
         let first = |client: &Client| client.put("first", "", 0).expect("a put");

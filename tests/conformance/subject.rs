@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use etcd::model::*;
 use etcd::wait::Deadline;
-use etcd::{Client, Error, ErrorKind, Options};
+use etcd::{Client, Error, ErrorKind};
 use libtest_mimic::Failed;
 
 use crate::Case;
 use crate::differences;
-use crate::support::{ALL_VERSIONS, Etcd};
+use crate::support::{self, ALL_VERSIONS, Etcd};
 
 /// Where a case runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,21 +51,21 @@ pub struct Subject {
 
 /// Runs a case at a place. A server that is not to be had was noted as skipped.
 pub fn run(case: &Case, place: Place) -> Result<(), Failed> {
-    if let Some(subject) = Subject::start(place, &[]) {
+    if let Some(subject) = Subject::start(place) {
         (case.run)(&subject);
     }
     Ok(())
 }
 
 impl Subject {
-    /// A store of its own, reached with these options. `None` (and noted as skipped) where it is not to be had.
-    pub fn start(place: Place, options: &[(&str, &str)]) -> Option<Self> {
+    /// A store of its own. `None` (and noted as skipped) where it is not to be had.
+    pub fn start(place: Place) -> Option<Self> {
         let etcd = match place {
             Place::Mem => None,
             Place::Etcd(version) => Some(Etcd::start(version)?),
         };
         let endpoints = etcd.as_ref().map_or("mem://".into(), Etcd::servers);
-        let client = open(&endpoints, options);
+        let client = support::client(&endpoints, &[]);
         Some(Subject { place, client, etcd })
     }
 
@@ -121,15 +121,6 @@ impl Subject {
 
 /// How long something may take that will surely come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
-
-pub fn open(endpoints: &str, options: &[(&str, &str)]) -> Client {
-    let mut all = Options::new();
-    all.set("endpoints", endpoints).expect("an option");
-    for (name, value) in options {
-        all.set(name, value).expect("an option");
-    }
-    Client::open(all).expect("a client")
-}
 
 pub fn names(kvs: &[KeyValue]) -> Vec<String> {
     kvs.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect()

@@ -29,7 +29,8 @@ fn every_condition_holds_when_it_should(on: &Subject) {
     on.put("k", "a");
     on.client.put("k", "m", lease).unwrap(); // version 2, created 3, changed 4
     let (newest, missing) = (4, 0);
-    let numbers: [(fn(i64) -> CompareTarget, i64); 4] = [
+    type Target = fn(i64) -> CompareTarget;
+    let numbers: [(Target, i64); 4] = [
         (CompareTarget::Version, 2),
         (CompareTarget::CreateRevision, 3),
         (CompareTarget::ModRevision, newest),
@@ -221,7 +222,7 @@ fn what_can_not_be_done_whole_is_not_done(on: &Subject) {
         (future, ErrorKind::FutureRevision, "future revision"),
     ];
     for (op, kind, text) in table {
-        let ops = vec![put("a", "new"), delete(KeyRange::key("b")), put("b", "new"), op.clone()];
+        let ops = [put("a", "new"), delete(KeyRange::key("b")), put("b", "new"), op.clone()];
         says(
             &on.refused(Request::Txn(then(ops[..1].iter().chain(&ops[3..]).cloned().collect()))),
             kind,

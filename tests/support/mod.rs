@@ -1,9 +1,11 @@
 //! What tests run on: real servers, compilers, other languages; and how they say that something is missing.
 
+mod pki;
 mod running;
 mod servers;
 mod tools;
 
+pub use pki::Pki;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use running::{Running, spawn};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
@@ -40,6 +42,16 @@ pub fn skip(reason: &str) {
         let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
         writeln!(file.expect("the list of skipped tests"), "{test}: {reason}").expect("room for a line");
     }
+}
+
+/// A client with these options.
+pub fn client(endpoints: &str, options: &[(&str, &str)]) -> etcd::Client {
+    let mut all = etcd::Options::new();
+    all.set("endpoints", endpoints).expect("an option");
+    for (name, value) in options {
+        all.set(name, value).expect("an option");
+    }
+    etcd::Client::open(all).expect("a client")
 }
 
 /// A folder in memory, if the machine has one; removed with everything in it when dropped.

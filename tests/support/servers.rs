@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{TempDir, eventually, fetch, skip, spawn};
+use super::{Pki, TempDir, eventually, fetch, skip, spawn};
 
 /// The versions that every test on a real server runs on.
 pub const VERSIONS: [&str; 3] = ["3.4.23", "3.5.16", "3.7.3"];
@@ -30,9 +30,11 @@ struct Member {
     knows_no_fsync: bool,
     name: &'static str,
     port: u16,
+    /// Where a server that wants TLS tells without it how it is.
+    health_port: Option<u16>,
     peer: String,
     cluster: String,
-    flags: &'static [&'static str],
+    flags: Vec<String>,
 }
 
 impl Etcd {
@@ -43,13 +45,35 @@ impl Etcd {
     }
 
     /// The same with further flags.
-    pub fn start_with(version: &str, flags: &'static [&'static str]) -> Option<Self> {
+    pub fn start_with(version: &str, flags: &[&str]) -> Option<Self> {
+        Self::start_alone(version, flags.iter().map(|&flag| flag.to_owned()).collect(), false)
+    }
+
+    /// One that speaks TLS, with the certificate `name` of `pki`; it wants one from its clients, too.
+    pub fn start_secure(version: &str, pki: &Pki, name: &str) -> Option<Self> {
+        let file = |flag: &str, file: PathBuf| format!("--{flag}={}", file.display());
+        let flags = vec![
+            file("cert-file", pki.certificate(name)),
+            file("key-file", pki.key(name)),
+            file("trusted-ca-file", pki.certificate("ca")),
+            "--client-cert-auth".to_owned(),
+        ];
+        Self::start_alone(version, flags, true)
+    }
+
+    fn start_alone(version: &str, flags: Vec<String>, secure: bool) -> Option<Self> {
         // A single member never talks to a peer: any free port will do, and 0 is one.
         let peer = "http://127.0.0.1:0".to_owned();
         let cluster = format!("first={peer}");
-        let etcd = Self::launch(version, "first", peer, cluster, flags)?;
-        etcd.wait_until_it_serves();
-        Some(etcd)
+        // Somebody else may take a port before the server does.
+        for _ in 0..5 {
+            let mut etcd =
+                Self::launch(version, "first", peer.clone(), cluster.clone(), flags.clone(), secure)?;
+            if etcd.serves() {
+                return Some(etcd);
+            }
+        }
+        panic!("etcd {version} does not start");
     }
 
     /// Starts a cluster of three.
@@ -57,9 +81,9 @@ impl Etcd {
         let peers =
             ["first", "second", "third"].map(|name| (name, format!("http://127.0.0.1:{}", free_port())));
         let cluster = peers.clone().map(|(name, peer)| format!("{name}={peer}")).join(",");
-        let members = peers.map(|(name, peer)| Self::launch(version, name, peer, cluster.clone(), &[]));
-        let members: Vec<Self> = members.into_iter().collect::<Option<_>>()?;
-        members.iter().for_each(Self::wait_until_it_serves);
+        let launch = |(name, peer)| Self::launch(version, name, peer, cluster.clone(), Vec::new(), false);
+        let mut members: Vec<Self> = peers.map(launch).into_iter().collect::<Option<_>>()?;
+        members.iter_mut().for_each(|member| assert!(member.serves(), "{} does not start", member.name()));
         Some(members)
     }
 
@@ -68,7 +92,8 @@ impl Etcd {
         name: &'static str,
         peer: String,
         cluster: String,
-        flags: &'static [&'static str],
+        flags: Vec<String>,
+        secure: bool,
     ) -> Option<Self> {
         let binaries = match fetch(&format!("etcd-{version}")) {
             Ok(folder) => folder.join("usr/bin"),
@@ -78,7 +103,9 @@ impl Etcd {
             }
         };
         let knows_no_fsync = version != BETA_GATEWAY;
-        let member = Member { binaries, knows_no_fsync, name, port: free_port(), peer, cluster, flags };
+        let health_port = secure.then(free_port);
+        let member =
+            Member { binaries, knows_no_fsync, name, port: free_port(), health_port, peer, cluster, flags };
         let data = TempDir::new();
         let process = member.launch(&data);
         Some(Etcd { member, data, process })
@@ -122,7 +149,15 @@ impl Etcd {
     /// Starts it again on the same port and data.
     pub fn revive(&mut self) {
         self.process = self.member.launch(&self.data);
-        self.wait_until_it_serves();
+        assert!(self.serves(), "it serves again");
+    }
+
+    /// Kills it, and starts another one on the same port with nothing of its data, and with this flag.
+    pub fn replace(&mut self, flag: &str) {
+        self.kill();
+        self.data = TempDir::new();
+        self.member.flags.push(flag.to_owned());
+        self.revive();
     }
 
     /// Stops it in the middle of whatever it does, and waits until all of it stands still.
@@ -144,17 +179,27 @@ impl Etcd {
         assert_eq!(unsafe { libc::kill(self.process.id() as i32, signal) }, 0);
     }
 
-    fn wait_until_it_serves(&self) {
-        let what = format!("etcd on port {} serves", self.member.port);
+    /// Waits until it serves; `false` when it has ended instead.
+    fn serves(&mut self) -> bool {
+        let port = self.member.health_port.unwrap_or(self.member.port);
+        let what = format!("etcd on port {port} serves");
         eventually(Duration::from_secs(30), &what, || {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.member.port)).ok()?;
-            stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-            stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).ok()?;
-            answer.contains("\"health\":\"true\"").then_some(())
-        });
+            let ended = self.process.try_wait().expect("waitable").is_some();
+            if ended { Some(false) } else { is_healthy(port).then_some(true) }
+        })
     }
+}
+
+fn is_healthy(port: u16) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.contains("\"health\":\"true\"").then_some(())
+    };
+    ask().is_some()
 }
 
 impl Drop for Etcd {
@@ -167,7 +212,8 @@ impl Drop for Etcd {
 impl Member {
     fn launch(&self, data: &TempDir) -> Child {
         let log = std::fs::File::create(data.path().join("log")).expect("a log file");
-        let client = format!("http://127.0.0.1:{}", self.port);
+        let scheme = if self.health_port.is_some() { "https" } else { "http" };
+        let client = format!("{scheme}://127.0.0.1:{}", self.port);
         let mut command = Command::new(self.binaries.join("etcd"));
         // Variables such as ETCD_NAME are flags to it.
         command.env_clear();
@@ -175,13 +221,16 @@ impl Member {
             // Data in memory has no disk to wait for.
             command.arg("--unsafe-no-fsync");
         }
+        if let Some(port) = self.health_port {
+            command.arg(format!("--listen-metrics-urls=http://127.0.0.1:{port}"));
+        }
         command
             .args(["--name", self.name, "--data-dir"])
             .arg(data.path().join("etcd"))
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &self.peer, "--initial-advertise-peer-urls", &self.peer])
             .args(["--initial-cluster", &self.cluster])
-            .args(self.flags)
+            .args(&self.flags)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);

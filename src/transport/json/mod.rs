@@ -23,6 +23,10 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Reply, Request, WatchRequest, WatchSink};
 use crate::wait::lock;
 
+/// What to do about answers that are not etcd's.
+const WHAT_TO_CHECK: &str =
+    "is this an etcd client URL, with --enable-grpc-gateway on? If it wants TLS, say https://";
+
 /// Idle connections kept for later calls.
 const IDLE_CONNECTIONS: usize = 32;
 
@@ -117,12 +121,16 @@ impl Json {
         // Nothing of the caller's request is sent yet, whatever becomes of this one.
         let context = &Context { deadline: context.send_by, ..*context };
         let answer = self.exchange("/version", None, context);
-        let (status, body) = answer.map_err(|error| error.outcome_is(Outcome::NotSent))?;
+        let (status, body) = answer.map_err(|error| {
+            let hung_up = error.os_error() == Some(libc::ECONNRESET) && self.tls.is_none();
+            let error = error.outcome_is(Outcome::NotSent);
+            if hung_up { error.advise("is etcd running there? If it wants TLS, say https://") } else { error }
+        })?;
         let version: Option<Value> = serde_json::from_slice(&body).ok();
         let api = version.as_ref().and_then(|v| v["etcdserver"].as_str()).and_then(decode::api_of);
         let api = api.ok_or_else(|| {
             let fault = format!("/version answered HTTP {status} with no version of etcd 3.3 or later");
-            Error::new(ErrorKind::BadReply, fault).at(&self.name)
+            Error::new(ErrorKind::BadReply, fault).advise(WHAT_TO_CHECK).at(&self.name)
         })?;
         *lock(&self.api) = Some(api);
         Ok(api)
@@ -154,9 +162,7 @@ fn bad_reply(status: u16) -> Error {
     let fault = format!("answered HTTP {status} without etcd's JSON");
     // A path that is not there did nothing; anything else may have.
     let outcome = if status == 404 { Outcome::Refused } else { Outcome::Unknown };
-    Error::new(ErrorKind::BadReply, fault)
-        .outcome_is(outcome)
-        .advise("is this an etcd client URL, with --enable-grpc-gateway on?")
+    Error::new(ErrorKind::BadReply, fault).outcome_is(outcome).advise(WHAT_TO_CHECK)
 }
 
 /// A request with its token. A gateway up to 3.6 takes it bare, a later one with or without "Bearer".
