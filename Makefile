@@ -1,6 +1,9 @@
 # make demo      build, and see it work
 # make test      everything (installs the servers and tools it needs into a cache folder)
 # make check     the inner loop: what needs no etcd, Julia or Node
+# make fuzz      a million damaged inputs for each parser
+# make long      everything at full size; the figures go to target/long
+# make bench     benches/README.md
 # make install   PREFIX=/usr/local DESTDIR=
 CARGO   ?= cargo
 PREFIX  ?= /usr/local
@@ -22,7 +25,7 @@ installed := $(lib)/libetcd.so.$(version) $(lib)/$(soname) $(lib)/libetcd.so $(l
              $(DESTDIR)$(PREFIX)/include/etcd-api.h $(DESTDIR)$(PREFIX)/bin/etcd-api \
              $(man) $(bash) $(zsh) $(fish)
 
-.PHONY: all lib demo test check header docs install uninstall clean
+.PHONY: all lib demo test check long bench fuzz header docs install uninstall clean
 
 all: lib
 
@@ -40,6 +43,16 @@ demo: lib
 
 test:
 	tests/run --workspace
+
+# Everything at full size, with its figures in target/long: takes an hour or so.
+long:
+	tests/long
+
+bench:
+	$(CARGO) bench --bench store
+
+fuzz:
+	fuzz/run 1000000
 
 check:
 	tests/run --workspace -- --skip etcd --skip julia --skip node

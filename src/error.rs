@@ -145,7 +145,8 @@ impl Error {
             2 | 10 | 15 => (Refused, Outcome::Unknown),
             _ => (Refused, Outcome::Refused),
         };
-        let mut error = Self::new(kind, text.trim());
+        // Whatever a server writes, an error stays one line.
+        let mut error = Self::new(kind, text.trim().replace(char::is_control, " "));
         error.0.outcome = outcome;
         error.0.server_code = code;
         error
@@ -329,6 +330,8 @@ mod tests {
             error.to_string(),
             "read \"foo\" at http://127.0.0.1:1: connection refused (is etcd running there?)"
         );
+        let of_server = Error::from_server(2, "two\nlines, one \x1b[31mred\r\n");
+        assert_eq!(of_server.fault(), "two lines, one  [31mred");
         let unknown = Error::new(ErrorKind::Timeout, "no answer").outcome_is(Outcome::Unknown);
         assert!(unknown.to_string().starts_with("no answer; it was sent and may have taken effect"));
     }

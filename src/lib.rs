@@ -16,6 +16,8 @@ pub mod classic;
 pub mod client;
 pub mod error;
 pub mod ffi;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod model;
 pub mod options;
 pub mod recipes;

@@ -330,7 +330,7 @@ impl Options {
         }
     }
 
-    fn set_row(&mut self, row: &OptionSpec, given_by: &str, value: &str) -> Result<()> {
+    pub(crate) fn set_row(&mut self, row: &OptionSpec, given_by: &str, value: &str) -> Result<()> {
         // Spaces around a password or a prefix of keys may belong to it.
         let verbatim = matches!(row.kind, Kind::Text(_) | Kind::Secret(_));
         let value = if verbatim { value } else { value.trim() };

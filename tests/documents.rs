@@ -58,11 +58,15 @@ fn the_commands_of_the_readme_run_on_etcd() {
         .into_iter()
         .filter(|line| line.contains("etcd-api ") && !line.contains("$(pkg"))
         .collect();
-    assert!(lines.len() >= 8, "{lines:?}");
+    assert!(lines.len() >= 14, "{lines:?}");
     let path = format!("{}:{}", built().display(), std::env::var("PATH").expect("a path"));
     let mut shell = Command::new("sh");
     shell.args(["-euc", &lines.join("\n")]).env("PATH", path).env("ETCD_SERVERS", etcd.servers());
-    assert_eq!(run(&mut shell), "nobody else does this now\nhello\nfirst\n");
+    let output = run(&mut shell);
+    let first =
+        "nobody else does this now\nhello\nfirst\nsuccess\n\nok\n\nok\njobs/a waiting\njobs/b waiting\n";
+    let lease = output.strip_prefix(first).unwrap_or_else(|| panic!("{output}"));
+    assert!(lease.lines().nth(1) == Some("jobs/a") && lease.contains("ENDPOINT"), "{output}");
 }
 
 #[test]
@@ -106,11 +110,15 @@ fn the_demo_runs_to_its_end_with_an_etcd() {
 
 #[test]
 fn relative_links_lead_somewhere() {
-    for document in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
-        let text = std::fs::read_to_string(root().join(document)).expect(document);
+    for document in
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SERVERS.md", "benches/README.md"]
+    {
+        let document = root().join(document);
+        let text = std::fs::read_to_string(&document).expect("a document");
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !link.contains("://") && !link.starts_with('#') {
-                assert!(root().join(link).exists(), "{document}: {link}");
+                let target = document.with_file_name(link);
+                assert!(target.exists(), "{}: {link}", document.display());
             }
         }
     }

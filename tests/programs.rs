@@ -9,31 +9,69 @@ use crate::support::{
     run,
 };
 
+/// Runs programs side by side, since they mostly wait; each must count its checks.
+fn all_check(programs: &mut [Command]) {
+    std::thread::scope(|scope| {
+        for program in programs {
+            scope.spawn(move || assert!(run(program).ends_with("checks\n")));
+        }
+    });
+}
+
 /// Plain and under valgrind, as C; plain as C++.
 fn check_on_mem(source: &str) {
-    let c = program(source, Language::C);
-    assert!(run(call(&c).arg("mem://plain")).ends_with("checks\n"));
-    assert!(run(call_under_valgrind(&c).arg("mem://valgrind")).ends_with("checks\n"));
-    assert!(run(call(&program(source, Language::Cpp)).arg("mem://cpp")).ends_with("checks\n"));
+    let (c, cpp) = (program(source, Language::C), program(source, Language::Cpp));
+    let mut programs = [call(&c), call_under_valgrind(&c), call(&cpp)];
+    for program in &mut programs {
+        program.arg("mem://checked");
+    }
+    all_check(&mut programs);
 }
 
 fn check_on_servers(source: &str) {
     let program = program(source, Language::C);
     for version in VERSIONS {
         let Some(etcd) = Etcd::start(version) else { return };
-        assert!(run(call(&program).arg(etcd.servers())).ends_with("checks\n"));
-        assert!(run(call_under_valgrind(&program).arg(etcd.servers())).ends_with("checks\n"));
+        let mut programs = [call(&program), call_under_valgrind(&program)];
+        for program in &mut programs {
+            program.arg(etcd.servers());
+        }
+        all_check(&mut programs);
     }
 }
 
+const KEYS: &str = "tests/c/classic/keys.c";
+const WATCHES: &str = "tests/c/classic/watches.c";
+const LOCKS: &str = "tests/c/classic/locks.c";
+
 #[test]
-fn the_classic_functions_on_mem() {
-    check_on_mem("tests/c/classic.c");
+fn classic_keys_on_mem() {
+    check_on_mem(KEYS);
 }
 
 #[test]
-fn the_classic_functions_on_etcd() {
-    check_on_servers("tests/c/classic.c");
+fn classic_watches_on_mem() {
+    check_on_mem(WATCHES);
+}
+
+#[test]
+fn classic_locks_on_mem() {
+    check_on_mem(LOCKS);
+}
+
+#[test]
+fn classic_keys_on_etcd() {
+    check_on_servers(KEYS);
+}
+
+#[test]
+fn classic_watches_on_etcd() {
+    check_on_servers(WATCHES);
+}
+
+#[test]
+fn classic_locks_on_etcd() {
+    check_on_servers(LOCKS);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The tests that need more than the crate: servers, compilers, other languages. One binary, a module a topic.
 
+mod ambiguity;
 mod callers;
 mod cli;
 mod cli_keys;
 mod contention;
+mod deadlines;
 mod documents;
 mod faults;
+mod fuzzing;
 mod header;
 mod identity;
 mod install;

@@ -10,7 +10,7 @@ use crate::error::{Error, Outcome, Result};
 use crate::model::*;
 use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait;
+use crate::wait::{self, Deadline};
 
 impl Client {
     /// Runs a request, within the option's timeout.
@@ -134,13 +134,14 @@ impl Client {
             return Err(Error::invalid("the list of servers is empty"));
         }
         let mut course = Course::default();
+        let mut context = *context;
         loop {
             if context.cancel.is_triggered() {
                 return Err(Error::closed().outcome_is(course.outcome()));
             }
             let position = course.again.take().unwrap_or_else(|| endpoints.next(&course.asked));
             let endpoint = endpoints.at(position);
-            let limited = self.share(context, repeat, course.asked.len());
+            let limited = self.share(&context, repeat, course.asked.len());
             match self.try_once(endpoint, &limited, &attempt) {
                 Ok(value) => {
                     endpoints.answered(position);
@@ -148,8 +149,11 @@ impl Client {
                     return Ok((value, position));
                 }
                 Err((error, token)) => {
-                    if !self.goes_on(&mut course, context, repeat, position, error.at(&endpoint.name), token)
-                    {
+                    if context.deadline == Deadline::NEVER {
+                        context = self.context_for(Deadline::NEVER, context.cancel);
+                    }
+                    let error = error.at(&endpoint.name);
+                    if !self.goes_on(&mut course, &context, repeat, position, error, token) {
                         return Err(course.into_error());
                     }
                 }

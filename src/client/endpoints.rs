@@ -37,6 +37,7 @@ const LONGEST_REST: Duration = Duration::from_secs(30);
 /// All endpoints of a client.
 pub struct Endpoints {
     list: Vec<Endpoint>,
+    embedded: bool,
     /// The one that answered last; the others follow in the order of the list.
     preferred: AtomicUsize,
 }
@@ -47,8 +48,14 @@ impl Endpoints {
         let targets = parse(&options.endpoints, options)?;
         let secure = targets.iter().any(|target| matches!(target, Target::Json { secure: true, .. }));
         let tls = if secure { Some(Arc::new(Tls::open(options)?)) } else { None };
+        let embedded = matches!(targets[..], [Target::Mem(_)]);
         let list = targets.into_iter().map(|target| target.open(options, tls.as_ref())).collect();
-        Ok(Endpoints { list, preferred: AtomicUsize::new(0) })
+        Ok(Endpoints { list, embedded, preferred: AtomicUsize::new(0) })
+    }
+
+    /// Whether they are a store of this process.
+    pub fn are_embedded(&self) -> bool {
+        self.embedded
     }
 
     /// How many there are.
@@ -106,7 +113,7 @@ fn microseconds(time: Duration) -> u64 {
 
 /// A parsed endpoint.
 #[derive(Debug, PartialEq, Eq)]
-enum Target {
+pub enum Target {
     Mem(String),
     Json { place: Place, secure: bool },
 }
@@ -135,7 +142,7 @@ impl std::fmt::Display for Target {
 }
 
 /// Splits at commas, semicolons and white space. An empty list is no fault yet: its calls fail.
-fn parse(list: &str, options: &Options) -> Result<Vec<Target>> {
+pub fn parse(list: &str, options: &Options) -> Result<Vec<Target>> {
     let words = list.split(|c: char| c == ',' || c == ';' || c.is_ascii_whitespace());
     let words = words.filter(|word| !word.is_empty());
     let targets = words.map(|word| parse_one(word, options)).collect::<Result<Vec<_>>>()?;

@@ -2,7 +2,7 @@
 
 mod auth;
 mod call;
-mod endpoints;
+pub(crate) mod endpoints;
 mod identity;
 mod lease;
 mod namespace;
@@ -87,8 +87,17 @@ impl Client {
         &self.0.closed
     }
 
-    /// The context of an ordinary call: the option's timeout, ended by closing the client.
+    /// The context of an ordinary call: the option's timeout, ended by closing the client. An embedded store
+    /// answers at once: should it fail to, the time runs from then on.
     pub fn context(&self) -> Context<'_> {
+        if self.0.endpoints.are_embedded() {
+            return Context {
+                deadline: Deadline::NEVER,
+                send_by: Deadline::NEVER,
+                cancel: self.closed(),
+                token: None,
+            };
+        }
         self.context_for(Deadline::NEVER, self.closed())
     }
 

@@ -50,17 +50,26 @@ impl Watcher {
     /// # Errors
     /// As [`Watcher::next`].
     pub fn open(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<i64> {
+        self.unless_ended(|watcher| {
+            if watcher.stream.is_none() {
+                watcher.connect(deadline, cancel)?;
+            }
+            Ok(watcher.request.start_revision)
+        })
+    }
+
+    /// Does a step of the watch, unless it has ended for good.
+    fn unless_ended<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if let Some(error) = &self.ended {
             return Err(error.clone());
         }
-        if self.stream.is_none() {
-            self.connect(deadline, cancel).map_err(|error| self.during(error))?;
-        }
-        Ok(self.request.start_revision)
-    }
-
-    fn during(&self, error: Error) -> Error {
-        error.during(format!("watch {}", quote(&self.request.range.start)))
+        step(self).map_err(|error| {
+            let error = error.during(format!("watch {}", quote(&self.request.range.start)));
+            if error.kind() == ErrorKind::OtherCluster {
+                (self.ended, self.stream) = (Some(error.clone()), None);
+            }
+            error
+        })
     }
 
     /// Waits for the next changes. A batch is never empty and never a part of one revision only.
@@ -71,16 +80,7 @@ impl Watcher {
     /// outage. `Compacted`, `PermissionDenied` and the like are told each time. `OtherCluster` ends it: the
     /// cluster was replaced, or its history went back.
     pub fn next(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {
-        if let Some(error) = &self.ended {
-            return Err(error.clone());
-        }
-        let next = self.next_batch(deadline, cancel);
-        if let Err(error) = &next
-            && error.kind() == ErrorKind::OtherCluster
-        {
-            (self.ended, self.stream) = (Some(error.clone()), None);
-        }
-        next.map_err(|error| self.during(error))
+        self.unless_ended(|watcher| watcher.next_batch(deadline, cancel))
     }
 
     fn next_batch(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<WatchBatch> {

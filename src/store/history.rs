@@ -84,6 +84,9 @@ impl History {
 
     /// Answers a read whose revision was checked.
     pub fn read(&self, request: &RangeRequest) -> RangeReply {
+        if request.range.end.is_empty() && request.revision <= 0 {
+            return self.read_key(request);
+        }
         let mut found: Vec<&KeyValue> = if request.revision > 0 {
             self.in_range_at(&request.range, request.revision)
         } else {
@@ -98,8 +101,15 @@ impl History {
         let limit = usize::try_from(request.limit).ok().filter(|&limit| limit > 0).unwrap_or(usize::MAX);
         let more = found.len() > limit;
         found.truncate(limit);
-        let copy = |kv: &KeyValue| if request.keys_only { without_value(kv) } else { kv.clone() };
-        RangeReply { kvs: found.into_iter().map(copy).collect(), more, count }
+        RangeReply { kvs: found.into_iter().map(|kv| copy(request, kv)).collect(), more, count }
+    }
+
+    /// The most frequent read: one key, as it is now.
+    fn read_key(&self, request: &RangeRequest) -> RangeReply {
+        let Some(kv) = self.keys.get(&request.range.start) else { return RangeReply::default() };
+        let wanted = !request.count_only && is_within_bounds(request, kv);
+        let kvs = if wanted { vec![copy(request, kv)] } else { Vec::new() };
+        RangeReply { kvs, more: false, count: 1 }
     }
 
     /// Puts a key at the next revision, and tells the lease that it had.
@@ -200,7 +210,11 @@ fn sort(request: &RangeRequest, found: &mut [&KeyValue]) {
     found.sort_by(|a, b| if request.descending { order(b, a) } else { order(a, b) });
 }
 
-fn without_value(kv: &KeyValue) -> KeyValue {
+/// What of a key the answer shows.
+fn copy(request: &RangeRequest, kv: &KeyValue) -> KeyValue {
+    if !request.keys_only {
+        return kv.clone();
+    }
     KeyValue {
         key: kv.key.clone(),
         value: Vec::new(),

@@ -169,7 +169,7 @@ impl Store {
     fn write(&self, request: &Request) -> Result<Reply> {
         let mut state = self.shared.write();
         state.cluster.check(request)?;
-        let body = state.change(request, self.shared.clock.now())?;
+        let body = state.change(request, &self.shared.clock)?;
         state.commit();
         let reply = Reply { header: state.cluster.header(state.history.revision), body };
         drop(state);
@@ -342,7 +342,7 @@ impl State {
     }
 
     /// Does what changes something. Either all of it is done, or an error says why nothing was.
-    fn change(&mut self, request: &Request, now: Duration) -> Result<Body> {
+    fn change(&mut self, request: &Request, clock: &Clock) -> Result<Body> {
         Ok(match request {
             Request::Put(put) => Body::Put(self.put(put)?),
             Request::Delete(delete) => Body::Delete(self.delete(delete)),
@@ -352,14 +352,16 @@ impl State {
                 Body::Compact
             }
             Request::LeaseGrant { id, ttl } => {
-                let (id, ttl) = self.leases.grant(*id, *ttl, now)?;
+                let (id, ttl) = self.leases.grant(*id, *ttl, clock.now())?;
                 Body::Lease { id, ttl }
             }
             Request::LeaseRevoke { id } => {
                 self.revoke(*id)?;
                 Body::LeaseRevoke
             }
-            Request::LeaseKeepAlive { id } => Body::Lease { id: *id, ttl: self.leases.keep_alive(*id, now) },
+            Request::LeaseKeepAlive { id } => {
+                Body::Lease { id: *id, ttl: self.leases.keep_alive(*id, clock.now()) }
+            }
             Request::Alarm { action, alarm } => Body::Alarms(self.cluster.change_alarm(*action, *alarm)),
             _ => unreachable!("a read"),
         })

@@ -193,7 +193,9 @@ impl State {
     }
 
     fn do_put(&mut self, put: &PutRequest) -> Option<KeyValue> {
-        let before = self.history.get(&put.key);
+        // Most puts don't ask for what was there.
+        let asks = put.prev_kv || put.ignore_value || put.ignore_lease;
+        let before = if asks { self.history.get(&put.key) } else { None };
         let prev_kv = before.filter(|_| put.prev_kv).map(|kv| KeyValue::clone(kv));
         let value =
             before.filter(|_| put.ignore_value).map_or_else(|| put.value.clone(), |kv| kv.value.clone());

@@ -154,11 +154,6 @@ impl TlsStream {
         rustls::Stream::new(&mut *session, &mut &self.stream).read(buffer)
     }
 
-    /// Whether something was decrypted that nobody has read.
-    pub fn has_unread(&self) -> bool {
-        lock(&self.session).reader().read(&mut [0]).is_ok()
-    }
-
     /// Encrypts and sends.
     ///
     /// # Errors

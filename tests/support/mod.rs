@@ -1,10 +1,13 @@
 //! What tests run on: real servers, compilers, other languages; and how they say that something is missing.
 
+mod jitter;
 mod pki;
 mod running;
 mod servers;
 mod tools;
 
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use jitter::Jitter;
 pub use pki::Pki;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use running::{Running, spawn};
@@ -42,6 +45,11 @@ pub fn skip(reason: &str) {
         let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
         writeln!(file.expect("the list of skipped tests"), "{test}: {reason}").expect("room for a line");
     }
+}
+
+/// Whether this is `make long`: everything at full size.
+pub fn long() -> bool {
+    std::env::var_os("ETCD_API_LONG").is_some()
 }
 
 /// A client with these options.

@@ -126,7 +126,7 @@ pub fn julia() -> Option<Command> {
 }
 
 /// A folder for what lasts as long as the build does.
-fn scratch(name: &str) -> PathBuf {
+pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).expect("the build folder takes files");
     folder

@@ -1,10 +1,10 @@
 //! etcd's JSON gateway over HTTP/1.1, for servers from 3.3 on.
 
 mod connect;
-mod decode;
+pub(crate) mod decode;
 mod encode;
 mod interrupt;
-mod watch;
+pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -144,7 +144,7 @@ impl Json {
         self.parse(status, &answer)
     }
 
-    fn parse(&self, status: u16, answer: &[u8]) -> Result<Value> {
+    pub(crate) fn parse(&self, status: u16, answer: &[u8]) -> Result<Value> {
         let value: Option<Value> = serde_json::from_slice(answer).ok();
         match value {
             Some(value) if status == 200 && value.get("error").is_none() => Ok(value),

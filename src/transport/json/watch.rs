@@ -78,17 +78,17 @@ impl Drop for Guard {
     }
 }
 
-struct Reader {
-    endpoint: String,
+pub struct Reader {
+    pub endpoint: String,
     /// Tells the opener, once, how it went.
-    created: Mailbox<Result<Header>>,
-    sink: WatchSink,
+    pub created: Mailbox<Result<Header>>,
+    pub sink: WatchSink,
     /// The changes of a revision that may go on in the next fragment.
-    rest: Vec<Event>,
+    pub rest: Vec<Event>,
 }
 
 impl Reader {
-    fn run(mut self, mut lines: impl BufRead) {
+    pub fn run(mut self, mut lines: impl BufRead) {
         let mut open = false;
         let mut line = Vec::new();
         loop {

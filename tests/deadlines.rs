@@ -1,0 +1,178 @@
+//! Every call ends within its timeout, whatever the server, the network or the resolver does; and afterwards all goes
+//! on as before.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use etcd::model::*;
+use etcd::{Client, ErrorKind, Outcome};
+use faultproxy::{Fault, Proxy};
+
+use crate::support::{Etcd, Jitter, VERSIONS, built, client, root, run, scratch};
+
+const TIMEOUT: Duration = Duration::from_millis(800);
+/// What a call may take beyond its timeout, on a machine without jitter.
+const SLACK: Duration = Duration::from_millis(100);
+
+type Call = (&'static str, fn(&Client) -> Result<(), etcd::Error>);
+
+const CALLS: [Call; 12] = [
+    ("read", |c| c.get("k").map(drop)),
+    ("write", |c| c.put("k", "v", 0).map(drop)),
+    ("delete", |c| c.delete(KeyRange::key("k")).map(drop)),
+    ("transaction", |c| c.txn(TxnRequest::default()).map(drop)),
+    ("compact", |c| c.compact(1).map(drop)),
+    ("grant", |c| c.call(&Request::LeaseGrant { id: 0, ttl: 60 }).map(drop)),
+    ("revoke", |c| c.revoke(7)),
+    ("keep alive", |c| c.keep_alive(7).map(drop)),
+    ("time to live", |c| c.time_to_live(7, true).map(drop)),
+    ("members", |c| c.members().map(drop)),
+    ("leader", |c| c.leader().map(drop)),
+    ("watch", |c| {
+        let mut watch = c.watch(WatchRequest::new(KeyRange::key("k"), 0));
+        watch.open(etcd::wait::Deadline::NEVER, c.closed()).map(drop)
+    }),
+];
+
+/// Makes every call at once, on connections that are open already and on new ones, and judges how long each takes.
+fn all_end_in_time(endpoints: &str, what: &str, fail: impl Fn()) {
+    let timeout = TIMEOUT.as_millis().to_string();
+    let options = [("request_timeout_ms", timeout.as_str())];
+    let clients: Vec<(Call, Client)> =
+        CALLS.iter().chain(&CALLS).map(|call| (*call, client(endpoints, &options))).collect();
+    for (_, warm) in &clients[..CALLS.len()] {
+        warm.get("k").expect("all is well");
+    }
+    fail();
+    let jitter = Jitter::measure();
+    let took: Vec<(&str, Duration, Result<(), etcd::Error>)> = std::thread::scope(|scope| {
+        let calls: Vec<_> = clients
+            .iter()
+            .map(|((name, call), client)| {
+                scope.spawn(move || {
+                    let start = Instant::now();
+                    let result = call(client);
+                    (*name, start.elapsed(), result)
+                })
+            })
+            .collect();
+        calls.into_iter().map(|call| call.join().expect("no panic")).collect()
+    });
+    let limit = TIMEOUT + SLACK + jitter.worst();
+    for (name, took, result) in took {
+        assert!(took <= limit, "{name}, {what}: {took:?}, jitter {:?}, {result:?}", jitter.worst());
+        result.expect_err(&format!("{name}, {what}: it can't succeed"));
+    }
+}
+
+#[test]
+fn calls_to_a_stopped_etcd_end_in_time() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    all_end_in_time(&etcd.servers(), "stopped", || etcd.stop());
+    etcd.go_on();
+    client(&etcd.servers(), &[]).get("k").expect("it goes on");
+}
+
+#[test]
+fn calls_through_a_failing_network_to_etcd_end_in_time_and_work_again_when_it_does() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let slow = Fault::Slow { bytes: 1, every: Duration::from_millis(30) };
+    let late = Duration::from_secs(2);
+    let faults = [
+        Fault::BlackHole,
+        slow,
+        Fault::Delay { to_server: late, to_client: Duration::ZERO },
+        Fault::Delay { to_server: Duration::ZERO, to_client: late },
+        Fault::HalfClose,
+        Fault::Reset,
+        Fault::Refuse,
+    ];
+    for fault in faults {
+        let proxy = Proxy::start(etcd.port());
+        let patient = client(&proxy.servers(), &[]);
+        patient.get("k").expect("all is well");
+        all_end_in_time(&proxy.servers(), &format!("{fault:?}"), || proxy.set(fault));
+        proxy.set(Fault::Pass);
+        proxy.cut();
+        patient.get("k").unwrap_or_else(|error| panic!("after {fault:?}: {error}"));
+    }
+}
+
+#[test]
+fn corrupt_answers_of_etcd_are_errors_or_right_and_never_hang() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    client(&etcd.servers(), &[]).put("k", "a value", 0).expect("a put");
+    for seed in 0..60 {
+        let proxy = Proxy::start(etcd.port());
+        proxy.set(Fault::Corrupt { every: 150, seed });
+        let through = client(&proxy.servers(), &[("request_timeout_ms", "800"), ("retry_limit", "0")]);
+        let start = Instant::now();
+        // Without TLS a flipped bit of a value can't be seen: what matters is that nothing breaks.
+        let _ = through.get("k");
+        let _ = through.put("other", "v", 0);
+        let _ = through.members();
+        assert!(start.elapsed() < Duration::from_secs(5), "seed {seed}");
+    }
+}
+
+#[test]
+fn a_silent_etcd_among_others_costs_a_read_its_share_and_the_next_one_nothing() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let proxies = [Proxy::start(etcd.port()), Proxy::start(etcd.port()), Proxy::start(etcd.port())];
+    let endpoints = proxies.iter().map(Proxy::servers).collect::<Vec<_>>().join(",");
+    let client = client(&endpoints, &[("request_timeout_ms", "3000")]);
+    client.get("k").expect("all is well");
+    proxies[0].set(Fault::BlackHole);
+    proxies[1].set(Fault::BlackHole);
+    let start = Instant::now();
+    client.get("k").expect("the third one answers");
+    assert!(start.elapsed() < Duration::from_millis(2500), "a third each: {:?}", start.elapsed());
+    let start = Instant::now();
+    for _ in 0..10 {
+        client.put("k", "v", 0).expect("it is remembered which one answers");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    // When that one goes, too, what was bad before is asked again.
+    proxies[2].set(Fault::Refuse);
+    proxies[0].set(Fault::Pass);
+    proxies[0].cut();
+    client.get("k").expect("the first one is well again");
+}
+
+#[test]
+fn a_write_into_a_black_hole_before_etcd_is_unknown() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let proxy = Proxy::start(etcd.port());
+    let endpoints = format!("{},{}", proxy.servers(), etcd.servers());
+    let client = client(&endpoints, &[("request_timeout_ms", "800")]);
+    client.put("k", "1", 0).expect("all is well");
+    proxy.set(Fault::BlackHole);
+    let error = client.put("k", "2", 0).expect_err("nobody answers");
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::Timeout, Outcome::Unknown), "{error}");
+    client.put("k", "3", 0).expect("the other one is asked now");
+    assert_eq!(client.get("k").expect("a read").expect("a key").value, b"3");
+}
+
+#[test]
+fn a_resolver_that_never_answers_holds_nothing_up_and_costs_no_etcd_beside_it_its_turn() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let shim = scratch("programs").join("slow_dns.so");
+    run(Command::new("gcc")
+        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
+        .arg(&shim)
+        .arg(root().join("tests/c/slow_dns.c")));
+    let ask = |servers: &str| {
+        let mut tool = Command::new(built().join("etcd-api"));
+        tool.args(["-s", servers, "--request-timeout-ms", "800", "get", "k"]).env("LD_PRELOAD", &shim);
+        let (start, jitter) = (Instant::now(), Jitter::measure());
+        let output = tool.output().expect("it runs");
+        (start.elapsed(), jitter.worst(), output)
+    };
+    let (took, jitter, output) = ask("stalled.invalid:2379");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(took <= TIMEOUT + 3 * SLACK + jitter, "with the program's start: {took:?}");
+    assert!(errors.contains("stalled.invalid") && errors.contains("no connection in time"), "{errors}");
+    client(&etcd.servers(), &[]).put("k", "found", 0).expect("a put");
+    let (_, _, output) = ask(&format!("stalled.invalid:2379,{}", etcd.servers()));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "found\n", "{output:?}");
+}
