@@ -125,8 +125,11 @@ impl Error {
             4 => (Timeout, Outcome::Unknown),
             5 if has("lease not found") => (LeaseNotFound, Outcome::Refused),
             7 => (PermissionDenied, Outcome::Refused),
-            8 if has("space exceeded") => (NoSpace, Outcome::Refused),
+            // The first requests over the quota are done all the same.
+            8 if has("space exceeded") => (NoSpace, Outcome::Unknown),
             8 if has("too many requests") => (TooManyRequests, Outcome::Refused),
+            // The limit of the 3.3 gateway for the answers that it reads: what was asked for is done.
+            8 if has("vs. 4194304") => (TooLarge, Outcome::Unknown),
             8 => (TooLarge, Outcome::Refused),
             // Other members can serve.
             9 if has("not supported for learner") => (Unavailable, Outcome::Refused),
@@ -141,6 +144,8 @@ impl Error {
             1 | 13 | 14 => (Unavailable, Outcome::Unknown),
             15 if has("corrupt cluster") => (Refused, Outcome::Refused),
             16 => (Unauthenticated, Outcome::Refused),
+            // While leadership is handed over; nothing was appended to the log.
+            2 if has("proposal dropped") => (Unavailable, Outcome::Refused),
             // Codes 2 (unknown), 10 (aborted) and 15 (data loss) say nothing about the effect.
             2 | 10 | 15 => (Refused, Outcome::Unknown),
             _ => (Refused, Outcome::Refused),
@@ -296,7 +301,10 @@ mod tests {
             (4, "context deadline exceeded", Timeout, Unknown),
             (5, "etcdserver: requested lease not found", LeaseNotFound, No),
             (7, "etcdserver: permission denied", PermissionDenied, No),
-            (8, "etcdserver: mvcc: database space exceeded", NoSpace, No),
+            (8, "etcdserver: mvcc: database space exceeded", NoSpace, Unknown),
+            (8, "grpc: received message larger than max (6291593 vs. 4194304)", TooLarge, Unknown),
+            (8, "grpc: received message larger than max (3000000 vs. 2097152)", TooLarge, No),
+            (2, "raft proposal dropped", Unavailable, No),
             (8, "etcdserver: too many requests", TooManyRequests, No),
             (9, "etcdserver: lease already exists", Refused, No),
             (11, "etcdserver: mvcc: required revision has been compacted", Compacted, No),

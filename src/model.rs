@@ -439,6 +439,8 @@ impl Request {
     pub fn repeat(&self) -> Repeat {
         let harmful = match self {
             Request::Put(_) | Request::Delete(_) | Request::Compact { .. } => true,
+            // Each gets another id.
+            Request::LeaseGrant { id: 0, .. } => true,
             Request::Txn(txn) => !txn.reads_only(),
             _ => false,
         };

@@ -212,7 +212,7 @@ pub const TABLE: &[OptionSpec] = &[
         "retry_budget",
         Kind::Number(0, 1_000_000, |o, budget| o.retry_budget = budget as u32),
         "100",
-        "how many repetitions all calls of a client may spend; each answer earns a tenth of one back",
+        "how many repetitions all calls of a client may spend; each success earns a tenth of one back",
     ),
     row("user", Kind::Text(|o| &mut o.user), "", "user that requests are made for; empty: nobody"),
     row("password", Kind::Secret(|o| &mut o.password), "", "the user's password"),

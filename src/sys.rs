@@ -2,9 +2,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::unix::net::UnixStream;
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
@@ -56,6 +57,52 @@ pub fn detect_dead_peer(socket: BorrowedFd) {
         set(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 10);
         set(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 5);
         set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3);
+    }
+}
+
+/// Connects to a Unix socket. The system lets a blocking connect wait for as long as the server's backlog is
+/// full.
+pub fn connect_unix(path: &str, until: Option<Instant>) -> io::Result<UnixStream> {
+    let Some(until) = until else { return UnixStream::connect(path) };
+    loop {
+        match try_connect_unix(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Fails with `WouldBlock` where it would have to wait.
+fn try_connect_unix(path: &str) -> io::Result<UnixStream> {
+    // SAFETY: all zeros is a valid address.
+    let mut address: libc::sockaddr_un = unsafe { MaybeUninit::zeroed().assume_init() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    if path.len() >= address.sun_path.len() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path is too long for a socket"));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(path.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: the descriptor is a new one and owned from here on; the address is as long as said.
+    unsafe {
+        let socket = libc::socket(libc::AF_UNIX, libc::SOCK_STREAM, 0);
+        if socket < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let stream = UnixStream::from_raw_fd(socket);
+        libc::fcntl(socket, libc::F_SETFD, libc::FD_CLOEXEC);
+        stream.set_nonblocking(true)?;
+        let size = size_of_val(&address) as libc::socklen_t;
+        if libc::connect(socket, (&raw const address).cast(), size) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        stream.set_nonblocking(false)?;
+        Ok(stream)
     }
 }
 

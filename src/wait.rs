@@ -31,6 +31,11 @@ impl Deadline {
         self.earlier(Self::after(time))
     }
 
+    /// The moment, if it ever comes.
+    pub fn at(self) -> Option<Instant> {
+        self.0
+    }
+
     /// What is left: zero when it has passed, `None` for a deadline that never comes.
     pub fn remaining(self) -> Option<Duration> {
         self.0.map(|at| at.saturating_duration_since(Instant::now()))

@@ -1,12 +1,16 @@
 //! Clusters that were replaced, or restored from a backup, behind a client's back.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use etcd::model::*;
 use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind, Outcome};
 
-use crate::support::{ALL_VERSIONS, Etcd, VERSIONS, client};
+use crate::support::{ALL_VERSIONS, Etcd, VERSIONS, client, eventually};
 
 /// The client has seen revision 6, in answers and in a watch.
 fn acquainted(etcd: &Etcd) -> (Client, etcd::client::Watcher) {
@@ -62,6 +66,114 @@ fn a_cluster_whose_history_went_back_is_noticed_on_etcd() {
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::OtherCluster, Outcome::Unknown));
         another.put("k", "v", 0).expect("from here on the new history counts");
     }
+}
+
+/// A member that is cut off from the others (so that it can't be made with a real one by stopping processes):
+/// it has revision 1, takes watches, and never answers what needs the others. Tells what it was asked about.
+fn cut_off_member() -> (String, Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let (asked, requests) = channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let asked = asked.clone();
+            std::thread::spawn(move || answer_alone(stream, &asked));
+        }
+    });
+    (address, requests)
+}
+
+fn answer_alone(stream: TcpStream, asked: &Sender<String>) {
+    let mut requests = BufReader::new(stream);
+    while let Some(request) = whole_request(&mut requests) {
+        let answer = if request.starts_with("GET /version") {
+            "content-length: 22\r\n\r\n{\"etcdserver\":\"3.5.0\"}"
+        } else if request.starts_with("POST /v3/watch") {
+            "transfer-encoding: chunked\r\n\r\n36\r\n\
+             {\"result\":{\"header\":{\"revision\":\"1\"},\"created\":true}}\n\r\n"
+        } else {
+            let _ = asked.send(request);
+            continue;
+        };
+        let _ = requests.get_mut().write_all(format!("HTTP/1.1 200 OK\r\n{answer}").as_bytes());
+    }
+}
+
+/// The next request's head and body; `None` at the end.
+fn whole_request(requests: &mut BufReader<TcpStream>) -> Option<String> {
+    let (mut text, mut length) = (String::new(), 0);
+    while !text.ends_with("\r\n\r\n") {
+        let start = text.len();
+        requests.read_line(&mut text).ok().filter(|&size| size > 0)?;
+        let line = text[start..].to_ascii_lowercase();
+        length = line.strip_prefix("content-length: ").and_then(|n| n.trim().parse().ok()).unwrap_or(length);
+    }
+    let mut body = vec![0; length];
+    requests.read_exact(&mut body).ok()?;
+    Some(text + &String::from_utf8_lossy(&body))
+}
+
+#[test]
+fn a_watch_leaves_a_member_that_is_cut_off_from_the_other_ones_of_etcd() {
+    let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let (cut_off, requests) = cut_off_member();
+    let endpoints = format!("{},{cut_off}", etcd.servers());
+    let client = client(&endpoints, &[("namespace", "ns/"), ("request_timeout_ms", "1500")]);
+    for number in 0..5 {
+        client.put("k", number.to_string(), 0).expect("a put");
+    }
+    let mut watch = client.watch(WatchRequest::new(KeyRange::key("k"), 6));
+    watch.next(Deadline::NEVER, client.closed()).expect("a change");
+    etcd.kill();
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| watch.next(Deadline::after(Duration::from_secs(30)), client.closed()));
+        // It is asked for what only the cluster knows, about a key as the servers call it.
+        let asked = requests.recv_timeout(Duration::from_secs(20)).expect("it is asked");
+        assert!(asked.contains("/v3/kv/range") && asked.contains("bnMvaw=="), "{asked}");
+        etcd.revive();
+        let put = || client.put("k", "after", 0).ok();
+        eventually(Duration::from_secs(20), "the cluster takes writes again", put);
+        let batch = next.join().expect("no panic").expect("the watch is back with it");
+        assert_eq!(batch.events[0].kv.value, b"after");
+    });
+}
+
+#[test]
+fn a_healthy_etcd_cluster_is_never_taken_for_another_one() {
+    let Some(mut members) = Etcd::start_three(VERSIONS[1]) else { return };
+    let endpoints = members.iter().map(Etcd::servers).collect::<Vec<_>>().join(",");
+    let stop = AtomicBool::new(false);
+    let errors: Vec<etcd::Error> = std::thread::scope(|scope| {
+        let client = client(&endpoints, &[("request_timeout_ms", "3000")]);
+        let threads: Vec<_> = (0..8)
+            .map(|thread| {
+                let (client, stop) = (client.clone(), &stop);
+                scope.spawn(move || {
+                    let mut errors = Vec::new();
+                    while !stop.load(Ordering::SeqCst) {
+                        let key = format!("k{thread}");
+                        let old =
+                            RangeRequest { serializable: true, ..RangeRequest::new(KeyRange::key(&key[..])) };
+                        errors.extend(client.put(&key[..], "v", 0).err());
+                        errors.extend(client.get(&key[..]).err());
+                        errors.extend(client.range(old).err());
+                        errors.extend(client.txn(TxnRequest::default()).err());
+                    }
+                    errors
+                })
+            })
+            .collect();
+        for member in &mut members {
+            std::thread::sleep(Duration::from_secs(1));
+            member.kill();
+            std::thread::sleep(Duration::from_secs(1));
+            member.revive();
+        }
+        stop.store(true, Ordering::SeqCst);
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+    });
+    let other = errors.iter().find(|error| error.kind() == ErrorKind::OtherCluster);
+    assert!(other.is_none(), "{other:?}");
 }
 
 fn acquainted_by_calls(etcd: &Etcd) -> Client {

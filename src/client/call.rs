@@ -48,7 +48,9 @@ impl Client {
     fn call_as_is(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
         let seen = self.0.identity.revision();
         let call = |endpoint: &Endpoint, context: &Context| endpoint.transport.call(request, context);
-        let (reply, position) = self.attempt(context, repeat, call)?;
+        // What a member answers from what it has shows nothing of its being in touch with the others.
+        let in_touch = request.is_linearizable() || !request.reads_only();
+        let (reply, position) = self.attempt(context, repeat, in_touch, call)?;
         self.check_identity(position, &reply.header, seen, request.is_linearizable())?;
         Ok(reply)
     }
@@ -56,9 +58,18 @@ impl Client {
     /// Asks one endpoint (by position), and no other one.
     pub(super) fn call_at(&self, position: usize, context: &Context, request: &Request) -> Result<Reply> {
         let endpoint = self.0.endpoints.at(position);
-        let reply =
-            self.try_once(endpoint, context, &|endpoint, context| endpoint.transport.call(request, context));
-        reply.map_err(|(error, _)| error.at(&endpoint.name).during(request.describe()))
+        let entered = self.0.namespace.enter(request);
+        let call = |endpoint: &Endpoint, context: &Context| endpoint.transport.call(&entered, context);
+        let mut reply = self.try_once(endpoint, context, &call);
+        if let Err(Failed { error, token: Some(token), .. }) = &reply
+            && retry::is_about_token(error)
+        {
+            self.0.auth.forget(token);
+            reply = self.try_once(endpoint, context, &call);
+        }
+        let mut reply = reply.map_err(|failed| failed.error.at(&endpoint.name).during(request.describe()))?;
+        self.0.namespace.leave(&mut reply);
+        Ok(reply)
     }
 
     /// Opens one watch on one endpoint, which is told too; there is no resuming.
@@ -74,7 +85,7 @@ impl Client {
         let open =
             |endpoint: &Endpoint, context: &Context| endpoint.transport.watch(&request, sink(), context);
         let (stream, position) = self
-            .attempt(context, Repeat::Harmless, open)
+            .attempt(context, Repeat::Harmless, false, open)
             .map_err(|error| error.outcome_is(Outcome::NotSent))?;
         self.check_identity(position, &stream.header, 0, false)?;
         Ok((stream, position))
@@ -109,24 +120,32 @@ impl Client {
     }
 
     /// Whether an endpoint (by position) still has the history that went up to `seen`: asks it for what the
-    /// cluster as a whole has.
+    /// cluster as a whole has, about a key that the user may read.
     pub(super) fn check_history(
         &self,
         position: usize,
         context: &Context,
-        key: &[u8],
+        range: &KeyRange,
         seen: i64,
     ) -> Result<()> {
-        let read = RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::key(key)) };
-        let reply = self.call_at(position, context, &Request::Range(read))?;
+        let key = KeyRange::key(if range.start.is_empty() { &[0] } else { &range.start[..] });
+        let read = RangeRequest { count_only: true, ..RangeRequest::new(key) };
+        let reply = self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {
+            // One that is not in touch with the others: they come first now.
+            if retry::is_endpoints_fault(error) {
+                self.avoid(position);
+            }
+        })?;
         self.check_identity(position, &reply.header, seen, true)
     }
 
     /// Runs `attempt` on one endpoint after the other, as the retry policy says, until it succeeds. Tells where.
+    /// `in_touch`: a success shows that the endpoint is in touch with the others, so that it comes first now.
     fn attempt<T>(
         &self,
         context: &Context,
         repeat: Repeat,
+        in_touch: bool,
         attempt: impl Fn(&Endpoint, &Context) -> Result<T>,
     ) -> Result<(T, usize)> {
         let endpoints = &self.0.endpoints;
@@ -144,16 +163,17 @@ impl Client {
             let limited = self.share(&context, repeat, course.asked.len());
             match self.try_once(endpoint, &limited, &attempt) {
                 Ok(value) => {
-                    endpoints.answered(position);
+                    if in_touch {
+                        endpoints.answered(position);
+                    }
                     self.0.budget.earn();
                     return Ok((value, position));
                 }
-                Err((error, token)) => {
+                Err(failed) => {
                     if context.deadline == Deadline::NEVER {
                         context = self.context_for(Deadline::NEVER, context.cancel);
                     }
-                    let error = error.at(&endpoint.name);
-                    if !self.goes_on(&mut course, &context, repeat, position, error, token) {
+                    if !self.goes_on(&mut course, &context, repeat, position, failed) {
                         return Err(course.into_error());
                     }
                 }
@@ -161,19 +181,29 @@ impl Client {
         }
     }
 
-    /// Logs in if need be, then tries. An error comes with the token that was sent.
+    /// Logs in if need be, then tries. Nothing is sent before the login is done: so long, there is time only to
+    /// ask another endpoint.
     fn try_once<T>(
         &self,
         endpoint: &Endpoint,
         context: &Context,
         attempt: &impl Fn(&Endpoint, &Context) -> Result<T>,
-    ) -> std::result::Result<T, (Error, Option<Token>)> {
+    ) -> std::result::Result<T, Failed> {
         if !self.0.auth.has_user() {
-            return attempt(endpoint, context).map_err(|error| (error, None));
+            return attempt(endpoint, context).map_err(|error| Failed {
+                error,
+                token: None,
+                elsewhere: false,
+            });
         }
-        let token = self.0.auth.token(endpoint, context).map_err(|error| (error, None))?;
+        let login = Context { deadline: context.send_by, ..*context };
+        let token = self.0.auth.token(endpoint, &login)?;
         let context = Context { token: token.secret(), ..*context };
-        attempt(endpoint, &context).map_err(|error| (error, Some(token.clone())))
+        attempt(endpoint, &context).map_err(|error| Failed {
+            error,
+            token: Some(token.clone()),
+            elsewhere: false,
+        })
     }
 
     /// Notes a failed attempt, and waits where the policy says so. Tells whether there is to be another one.
@@ -183,10 +213,11 @@ impl Client {
         context: &Context,
         repeat: Repeat,
         position: usize,
-        error: Error,
-        token: Option<Token>,
+        failed: Failed,
     ) -> bool {
-        if retry::is_endpoints_fault(&error) && !context.cancel.is_triggered() {
+        let error = failed.error.at(&self.0.endpoints.at(position).name);
+        let own_fault = retry::is_endpoints_fault(&error) && !failed.elsewhere;
+        if own_fault && !context.cancel.is_triggered() {
             self.0.endpoints.failed(position);
         }
         course.asked.push(position);
@@ -195,7 +226,7 @@ impl Client {
             endpoints: self.0.endpoints.len(),
             limit: self.0.options.retry_limit as usize,
             budget: self.0.budget.has_some(),
-            can_log_in: self.0.auth.has_user() && !course.logged_in,
+            can_log_in: failed.token.is_some() && !course.logged_in,
         };
         let next = retry::after(&error, repeat, &attempts);
         course.note(error);
@@ -205,7 +236,7 @@ impl Client {
         if next == Next::LogIn {
             course.logged_in = true;
             course.again = course.asked.pop();
-            token.iter().for_each(|token| self.0.auth.forget(token));
+            failed.token.iter().for_each(|token| self.0.auth.forget(token));
             return true;
         }
         if attempts.made >= attempts.endpoints {
@@ -226,6 +257,15 @@ impl Client {
         let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
         Context { deadline, send_by, ..*context }
     }
+}
+
+/// A failed attempt.
+pub(super) struct Failed {
+    pub error: Error,
+    /// What was sent with it.
+    pub token: Option<Token>,
+    /// It says nothing against the endpoint: a login that another call was busy with failed.
+    pub elsewhere: bool,
 }
 
 /// How one call went so far.

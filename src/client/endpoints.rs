@@ -145,17 +145,28 @@ impl std::fmt::Display for Target {
 pub fn parse(list: &str, options: &Options) -> Result<Vec<Target>> {
     let words = list.split(|c: char| c == ',' || c == ';' || c.is_ascii_whitespace());
     let words = words.filter(|word| !word.is_empty());
-    let targets = words.map(|word| parse_one(word, options)).collect::<Result<Vec<_>>>()?;
+    let targets = words.clone().map(|word| parse_one(word, options)).collect::<Result<Vec<_>>>()?;
     if targets.len() > 1 && targets.iter().any(|target| matches!(target, Target::Mem(_))) {
-        return Err(Error::invalid(format!("{list:?}: mem:// can't be mixed with other endpoints")));
+        let words: Vec<String> = words.map(shown).collect();
+        return Err(Error::invalid(format!("{words:?}: mem:// can't be mixed with other endpoints")));
     }
     Ok(targets)
+}
+
+/// An endpoint for a message. What stands before an `@` may be a password.
+fn shown(word: &str) -> String {
+    let (scheme, rest) = word.split_once("://").map_or(("", word), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("…@{host}"),
+        Some((_, host)) => format!("{scheme}://…@{host}"),
+        None => word.into(),
+    }
 }
 
 fn parse_one(word: &str, options: &Options) -> Result<Target> {
     let bad = |fault: &str| {
         let allowed = "host, host:port, [IPv6]:port, http://…, https://…, unix://PATH or mem://NAME";
-        Error::invalid(format!("endpoint {word:?}: {fault}; allowed: {allowed}"))
+        Error::invalid(format!("endpoint {:?}: {fault}; allowed: {allowed}", shown(word)))
     };
     let default = if options.wants_tls() { "https" } else { "http" };
     let (scheme, rest) = word.split_once("://").unwrap_or((default, word));
@@ -287,7 +298,6 @@ mod tests {
             "[x]:1",
             "[::1]x",
             "http://",
-            "http://u:p@h:1",
             "http://h/path",
             "ftp://h",
             "unix://",
@@ -299,6 +309,14 @@ mod tests {
         for list in bad {
             let error = parse(list, &Options::new()).expect_err(list).to_string();
             assert!(error.contains(list.split(' ').next().unwrap()), "{list}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_an_endpoint_is_not_shown() {
+        for list in ["http://me:hunter2@h:1", "me:hunter2@h", "http://me:hunter2@h mem://"] {
+            let error = parse(list, &Options::new()).expect_err(list).to_string();
+            assert!(!error.contains("hunter2") && error.contains("@h"), "{error}");
         }
     }
 

@@ -41,9 +41,11 @@ impl Client {
             Err(error)
                 if error.outcome() == Outcome::Unknown && error.fault().contains("lease already exists") =>
             {
-                match self.keep_alive_in(context, id)? {
-                    Some(lease) => Ok(lease),
-                    None => Err(error),
+                match self.keep_alive_in(context, id) {
+                    Ok(Some(lease)) => Ok(lease),
+                    Ok(None) => Err(error),
+                    // Whatever kept us from finding it, it is there.
+                    Err(other) => Err(other.outcome_is(Outcome::Unknown)),
                 }
             }
             Err(error) => Err(error),

@@ -72,7 +72,8 @@ impl Client {
         })))
     }
 
-    /// Ends all waits on this client, in all threads, and all later calls. Does not wait.
+    /// Ends all calls and waits, in all threads, now and later, that are not told to go by another cancel token
+    /// than [`Client::closed`]. Does not wait.
     pub fn close(&self) {
         self.0.closed.trigger();
     }
@@ -112,12 +113,13 @@ impl Client {
         Context { deadline, send_by: deadline, cancel, token: None }
     }
 
-    /// Whether an endpoint (by position) answers a small read, be it with a refusal.
-    pub(crate) fn answers(&self, position: usize, key: &[u8]) -> bool {
-        let read = RangeRequest { keys_only: true, limit: 1, ..RangeRequest::new(KeyRange::key(key)) };
-        let context = self.context_for(Deadline::after(SIGN_OF_LIFE), self.closed());
-        let answer = self.call_at(position, &context, &Request::Range(read));
-        answer.map_or_else(|error| !retry::is_endpoints_fault(&error), |_| true)
+    /// Whether an endpoint (by position) answers a small read, be it with a refusal. A wait that is over or
+    /// cancelled before says nothing against it.
+    pub(crate) fn answers(&self, position: usize, deadline: Deadline, cancel: &Cancel) -> bool {
+        let context = self.context_for(deadline.or_after(SIGN_OF_LIFE), cancel);
+        let answer = self.call_at(position, &context, &Request::Range(smallest_read()));
+        let answers = answer.map_or_else(|error| !retry::is_endpoints_fault(&error), |_| true);
+        answers || deadline.passed() || cancel.is_triggered()
     }
 
     /// Lets other endpoints than this one come first for a while.
@@ -284,6 +286,11 @@ impl Client {
     pub fn watch(&self, request: WatchRequest) -> Watcher {
         Watcher::new(self.clone(), request)
     }
+}
+
+/// A read of one key that all clients may ask for alike.
+fn smallest_read() -> RangeRequest {
+    RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::key([0])) }
 }
 
 fn mismatch(body: &Body) -> Error {

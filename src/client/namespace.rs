@@ -32,6 +32,10 @@ impl Namespace {
     /// A watch as the servers see it.
     pub fn enter_watch(&self, request: &WatchRequest) -> WatchRequest {
         let mut request = request.clone();
+        if request.range.start.is_empty() {
+            // Servers make this of it, which would be outside.
+            request.range.start.push(0);
+        }
         self.enter_range(&mut request.range);
         request
     }
@@ -134,6 +138,9 @@ mod tests {
         let to_the_end = Namespace::new("\u{7f}");
         let all = WatchRequest::new(KeyRange::from_key("a"), 0);
         assert_eq!(to_the_end.enter_watch(&all).range.end, [0x80]);
+        let from_nothing = WatchRequest::new(KeyRange { start: vec![], end: b"b".into() }, 0);
+        let inside = KeyRange { start: b"ns/\0".into(), end: b"ns/b".into() };
+        assert_eq!(namespace.enter_watch(&from_nothing).range, inside);
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::model::Repeat;
+use crate::sys;
+use crate::wait::{self, Cancel, Deadline};
 
 /// The next step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,14 +68,14 @@ fn by_error(error: &Error, repeat: Repeat) -> Next {
         ErrorKind::TooManyRequests => Next::Later,
         ErrorKind::Unavailable if error.outcome() == Outcome::Refused => Next::Later,
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::BadReply | ErrorKind::Tls => Next::Elsewhere,
-        ErrorKind::Unauthenticated if is_about_token(error) => Next::LogIn,
+        ErrorKind::Unauthenticated | ErrorKind::PermissionDenied if is_about_token(error) => Next::LogIn,
         _ => Next::GiveUp,
     }
 }
 
 /// A token that is missing, over, or older than the last change of users. A wrong password is another matter:
 /// it stays wrong.
-fn is_about_token(error: &Error) -> bool {
+pub fn is_about_token(error: &Error) -> bool {
     let texts = ["invalid auth token", "auth store is old", "user name is empty"];
     texts.iter().any(|text| error.fault().contains(text))
 }
@@ -82,6 +84,12 @@ fn is_about_token(error: &Error) -> bool {
 pub fn is_endpoints_fault(error: &Error) -> bool {
     use ErrorKind::*;
     matches!(error.kind(), Unavailable | Timeout | BadReply | Tls | OtherCluster)
+}
+
+/// Waits before the n-th repetition, but not beyond the deadline.
+pub fn pause(repetition: u32, deadline: Deadline, cancel: &Cancel) {
+    let time = backoff(repetition, sys::random_id() as u64);
+    wait::sleep(deadline.or_after(time).remaining().unwrap_or(time), cancel);
 }
 
 /// How long to wait before the n-th repetition (from 0): doubling up to a second, and somewhere between
@@ -201,6 +209,7 @@ mod tests {
             (3, "etcdserver: user name is empty", LogIn),
             (3, "etcdserver: authentication failed, invalid user ID or password", GiveUp),
             (7, "etcdserver: permission denied", GiveUp),
+            (7, "etcdserver: permission denied; or invalid auth token", LogIn),
         ];
         for (code, text, next) in table {
             let error = Error::from_server(code, text);

@@ -7,9 +7,8 @@ use super::retry;
 use super::{Client, LOOK_AROUND};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyValue, WatchBatch, WatchRequest, WatchSink, quote};
-use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox};
+use crate::wait::{Cancel, Deadline, Interrupted, Mailbox};
 
 /// How many bytes of changes may wait for a slow reader. Beyond that its stream is closed, and opened again
 /// when all of them are read.
@@ -104,7 +103,7 @@ impl Watcher {
                     }
                     // A server that ends streams as soon as they are open must not keep us busy.
                     if self.barren_streams > 0 {
-                        wait::sleep(retry::backoff(self.barren_streams, sys::random_id() as u64), cancel);
+                        retry::pause(self.barren_streams, deadline, cancel);
                     }
                     self.barren_streams += 1;
                 }
@@ -112,7 +111,7 @@ impl Watcher {
                 Err(Interrupted::Timeout) if deadline.passed() => {
                     return Err(Error::new(ErrorKind::Timeout, "no change in time"));
                 }
-                Err(Interrupted::Timeout) => self.look_around(),
+                Err(Interrupted::Timeout) => self.look_around(deadline, cancel),
             }
         }
     }
@@ -130,9 +129,9 @@ impl Watcher {
     }
 
     /// Nothing came for a while: a server that does not answer either is left for another one.
-    fn look_around(&mut self) {
+    fn look_around(&mut self, deadline: Deadline, cancel: &Cancel) {
         let Some(stream) = &self.stream else { return };
-        if !self.client.answers(stream.endpoint, &self.request.range.start) {
+        if !self.client.answers(stream.endpoint, deadline, cancel) {
             self.client.avoid(stream.endpoint);
             self.stream = None;
         }
@@ -147,9 +146,7 @@ impl Watcher {
                     return Err(error);
                 }
                 Err(error) if deadline.passed() => return Err(error),
-                Err(_) => {
-                    wait::sleep(retry::backoff(repetition, sys::random_id() as u64), cancel);
-                }
+                Err(_) => retry::pause(repetition, deadline, cancel),
             }
         }
         Ok(())
@@ -163,7 +160,7 @@ impl Watcher {
         let revision = open.header.revision;
         if revision < self.seen {
             // A member that lags behind, or an older history, in which this watch would wait for ever.
-            self.client.check_history(endpoint, context, &self.request.range.start, self.seen)?;
+            self.client.check_history(endpoint, context, &self.request.range, self.seen)?;
         }
         if self.request.start_revision == 0 {
             self.request.start_revision = revision.saturating_add(1);

@@ -35,6 +35,7 @@ fn requests_know_what_they_are() {
         (Request::Txn(nested(write())), false, Harmful, true),
         (Request::Compact { revision: 1, physical: false }, false, Harmful, false),
         (Request::LeaseGrant { id: 1, ttl: 2 }, false, Harmless, false),
+        (Request::LeaseGrant { id: 0, ttl: 2 }, false, Harmful, false),
         (Request::LeaseRevoke { id: 1 }, false, Harmless, false),
         (Request::LeaseKeepAlive { id: 1 }, false, Harmless, false),
         (Request::LeaseTimeToLive { id: 1, keys: true }, true, Harmless, false),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::State;
-use crate::error::{Error, Result};
+use crate::error::{Error, Outcome, Result};
 use crate::model::*;
 use crate::sys;
 
@@ -44,7 +44,8 @@ impl Cluster {
             return Err(Error::from_server(15, "etcdserver: corrupt cluster"));
         }
         if self.is_raised(AlarmKind::NoSpace) && request.needs_space() {
-            return Err(Error::from_server(8, "etcdserver: mvcc: database space exceeded"));
+            let full = Error::from_server(8, "etcdserver: mvcc: database space exceeded");
+            return Err(full.outcome_is(Outcome::Refused));
         }
         Ok(())
     }

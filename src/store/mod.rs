@@ -167,14 +167,18 @@ impl Store {
     }
 
     fn write(&self, request: &Request) -> Result<Reply> {
+        let may_end = matches!(request, Request::LeaseGrant { .. });
+        if may_end {
+            self.start_timer()?;
+        }
         let mut state = self.shared.write();
         state.cluster.check(request)?;
         let body = state.change(request, &self.shared.clock)?;
         state.commit();
         let reply = Reply { header: state.cluster.header(state.history.revision), body };
         drop(state);
-        if let Request::LeaseGrant { .. } = request {
-            self.something_is_due()?;
+        if may_end {
+            self.wake_timer();
         }
         Ok(reply)
     }
@@ -186,6 +190,7 @@ impl Store {
         sink: WatchSink,
     ) -> Result<(Header, Watching)> {
         request.check()?;
+        store.start_timer()?;
         let mut state = store.shared.write();
         if !state.cluster.has_leader {
             return Err(cluster::no_leader());
@@ -197,9 +202,8 @@ impl Store {
         let id = watches.open(request, sink, history);
         let header = cluster.header(history.revision);
         drop(state);
-        let watching = Watching { store: store.clone(), id };
-        store.something_is_due()?;
-        Ok((header, watching))
+        store.wake_timer();
+        Ok((header, Watching { store: store.clone(), id }))
     }
 }
 
@@ -245,6 +249,8 @@ impl Store {
         state.cluster.has_leader = true;
         state.cluster.term += 1;
         state.leases.start_all(self.shared.clock.now());
+        drop(state);
+        self.wake_timer();
     }
 
     /// Starts at revision 1 again, without keys and leases, like a cluster restored from an old backup; as
@@ -262,22 +268,23 @@ impl Store {
 
 /// Leases that end, and signs of life for watches.
 impl Store {
-    /// Wakes the timer; starts it when there is something to wait for the first time.
-    fn something_is_due(&self) -> Result<()> {
-        if !self.shared.clock.moves_by_itself() {
-            return Ok(());
-        }
+    /// Before there is something to wait for.
+    fn start_timer(&self) -> Result<()> {
         let mut thread = lock(&self.timer);
-        if thread.is_none() {
+        if thread.is_none() && self.shared.clock.moves_by_itself() {
             let shared = self.shared.clone();
             let started = sys::spawn("etcd-mem", move || shared.run_timer());
             *thread = Some(started.map_err(|error| {
                 Error::new(ErrorKind::NoResource, format!("no thread for the embedded store: {error}"))
             })?);
         }
+        Ok(())
+    }
+
+    /// Something may be due earlier than it knows.
+    fn wake_timer(&self) {
         lock(&self.shared.alarm).changed = true;
         self.shared.wake.notify_all();
-        Ok(())
     }
 }
 
@@ -322,7 +329,8 @@ impl Shared {
             return next;
         }
         let mut state = self.write();
-        for id in state.leases.over(now) {
+        let over = if state.cluster.has_leader { state.leases.over(now) } else { Vec::new() };
+        for id in over {
             // A revision for each lease; one that was revoked meanwhile needs none.
             let _ = state.revoke(id);
             state.commit();
@@ -337,8 +345,10 @@ impl Shared {
 }
 
 impl State {
+    /// Leases end by the leader's word.
     fn next_due(&self) -> Duration {
-        self.leases.next_end().map_or(self.next_progress, |end| end.min(self.next_progress))
+        let next_end = self.leases.next_end().filter(|_| self.cluster.has_leader);
+        next_end.map_or(self.next_progress, |end| end.min(self.next_progress))
     }
 
     /// Does what changes something. Either all of it is done, or an error says why nothing was.

@@ -155,7 +155,7 @@ fn without_a_leader_only_old_answers_are_to_be_had_and_with_a_new_one_leases_sta
     assert_eq!((status.leader, status.errors), (0, vec!["etcdserver: no leader".to_owned()]));
     assert!(Store::watch(&store, &WatchRequest::default(), Box::new(|_| true)).is_err());
 
-    store.advance(Duration::from_secs(9));
+    store.advance(Duration::from_secs(11));
     let term = store.apply(&Request::Status).unwrap().header.raft_term;
     store.elect_leader();
     store.advance(Duration::from_secs(9));

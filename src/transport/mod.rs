@@ -2,6 +2,7 @@
 
 pub mod json;
 pub mod mem;
+mod timed;
 pub mod tls;
 
 use crate::error::Result;

@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -11,6 +11,7 @@ use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection,
 
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::options::Options;
+use crate::transport::timed::Timed;
 use crate::wait::lock;
 
 /// What all connections of a client share.
@@ -45,19 +46,17 @@ impl Tls {
         Ok(Tls { config: Arc::new(config), server_name })
     }
 
-    /// Shakes hands over a new connection, within `timeout`.
+    /// A connection over this socket. Nothing is sent before [`TlsStream::shake_hands`].
     ///
     /// # Errors
-    /// What [`fault_of`] makes an error of.
-    pub fn connect(&self, host: &str, stream: TcpStream, timeout: Option<Duration>) -> io::Result<TlsStream> {
+    /// When `host` is no name that a certificate could be for.
+    pub fn start(&self, host: &str, socket: TcpStream) -> io::Result<TlsStream> {
         let name = match &self.server_name {
             Some(name) => name.clone(),
             None => server_name(host).map_err(|error| io::Error::other(error.fault().to_owned()))?,
         };
         let session = ClientConnection::new(self.config.clone(), name).map_err(io::Error::other)?;
-        let stream = TlsStream { session: Mutex::new(session), stream };
-        stream.shake_hands(timeout)?;
-        Ok(stream)
+        Ok(TlsStream { session: Mutex::new(session), socket })
     }
 }
 
@@ -115,60 +114,79 @@ fn bad_file(option: &str, file: &str, fault: &dyn std::fmt::Display) -> Error {
 /// A connection that is encrypted. One thread uses it at a time; another one may cut its socket.
 pub struct TlsStream {
     session: Mutex<ClientConnection>,
-    stream: TcpStream,
+    socket: TcpStream,
 }
 
 impl TlsStream {
     /// The socket under it.
     pub fn socket(&self) -> &TcpStream {
-        &self.stream
+        &self.socket
     }
 
-    fn shake_hands(&self, timeout: Option<Duration>) -> io::Result<()> {
-        let start = Instant::now();
+    /// What must be done before anything is read or written.
+    ///
+    /// # Errors
+    /// What [`fault_of`] makes an error of, and those of the socket.
+    pub fn shake_hands(&self, until: Option<Instant>) -> io::Result<()> {
         let mut session = lock(&self.session);
-        while session.is_handshaking() {
-            let left = timeout.map(|all| all.saturating_sub(start.elapsed()).max(Duration::from_millis(1)));
-            if timeout.is_some_and(|all| start.elapsed() >= all) {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            self.stream.set_read_timeout(left)?;
-            self.stream.set_write_timeout(left)?;
-            session.complete_io(&mut &self.stream).map_err(|error| match error.kind() {
-                // What a server without TLS does with the first message.
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => io::Error::other(
-                    rustls::Error::General("the server hung up on us, as one that does not speak TLS".into()),
-                ),
-                _ => error,
-            })?;
-        }
-        Ok(())
+        let mut socket = Timed { socket: &self.socket, until };
+        let shaken = session.complete_io(&mut socket);
+        shaken.map(|_| ()).map_err(|error| match why(&mut session, &mut socket, error) {
+            // What a server without TLS does with the first message.
+            error if has_hung_up(&error) => io::Error::other(rustls::Error::General(
+                "the server hung up on us, as one that does not speak TLS".into(),
+            )),
+            error => error,
+        })
     }
 
     /// Reads what was decrypted, waiting for more only when there is nothing.
     ///
     /// # Errors
     /// Those of the socket, and of TLS.
-    pub fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    pub fn read(&self, buffer: &mut [u8], until: Option<Instant>) -> io::Result<usize> {
         let mut session = lock(&self.session);
-        rustls::Stream::new(&mut *session, &mut &self.stream).read(buffer)
+        let mut socket = Timed { socket: &self.socket, until };
+        rustls::Stream::new(&mut *session, &mut socket).read(buffer)
+    }
+
+    /// Reads without waiting.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is nothing; those of the socket, and of TLS.
+    pub fn read_now(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut session = lock(&self.session);
+        self.socket.set_nonblocking(true)?;
+        let read = rustls::Stream::new(&mut *session, &mut &self.socket).read(buffer);
+        self.socket.set_nonblocking(false)?;
+        read
     }
 
     /// Encrypts and sends.
     ///
     /// # Errors
     /// Those of the socket, and of TLS.
-    pub fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+    pub fn write_all(&self, bytes: &[u8], until: Option<Instant>) -> io::Result<()> {
         let mut session = lock(&self.session);
-        let mut socket = &self.stream;
+        let mut socket = Timed { socket: &self.socket, until };
         let mut stream = rustls::Stream::new(&mut *session, &mut socket);
         let written = stream.write_all(bytes).and_then(|()| stream.flush());
-        // A server that refuses us says why before it hangs up.
-        written.map_err(|error| match stream.read(&mut [0]) {
-            Err(reason) if fault_of(&reason).is_some() => reason,
-            _ => error,
-        })
+        written.map_err(|error| why(&mut session, &mut socket, error))
     }
+}
+
+fn has_hung_up(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
+}
+
+/// A server that refuses us says why before it hangs up.
+fn why(session: &mut ClientConnection, socket: &mut impl Read, error: io::Error) -> io::Error {
+    if !has_hung_up(&error) {
+        return error;
+    }
+    let said = session.read_tls(socket).and_then(|_| session.process_new_packets().map_err(io::Error::other));
+    said.err().filter(|reason| fault_of(reason).is_some()).unwrap_or(error)
 }
 
 /// The error of a TLS failure; `None` when it is another one.
@@ -182,12 +200,8 @@ pub fn fault_of(error: &io::Error) -> Option<Error> {
         E::General(fault) => fault.clone(),
         other => format!("TLS: {other}"),
     };
-    // Whatever comes before the hands are shaken, nothing was sent; whatever comes later, that is not known.
-    let outcome = match error {
-        E::InvalidCertificate(_) | E::InvalidMessage(_) => Outcome::NotSent,
-        _ => Outcome::Unknown,
-    };
-    Some(Error::new(ErrorKind::Tls, fault).outcome_is(outcome))
+    // Before the hands are shaken nothing was sent, which whoever connects knows; later, that is not known.
+    Some(Error::new(ErrorKind::Tls, fault).outcome_is(Outcome::Unknown))
 }
 
 fn certificate_fault(fault: &CertificateError) -> String {
@@ -202,17 +216,21 @@ fn certificate_fault(fault: &CertificateError) -> String {
     format!("the server's certificate {text}")
 }
 
-/// The server hung up on us while shaking hands: it has not seen a request.
+/// What an alert says.
 fn refusal(alert: AlertDescription) -> Error {
     use AlertDescription as A;
     let fault = match alert {
-        A::CertificateRequired => "the server wants a certificate from this client".into(),
+        A::CertificateRequired => "the server wants a certificate from this client",
         A::BadCertificate | A::UnknownCA | A::CertificateUnknown | A::UnsupportedCertificate => {
-            "the server does not accept the certificate of this client, or wants one".into()
+            "the server does not accept the certificate of this client, or wants one"
         }
-        A::CertificateExpired => "the certificate of this client has expired".into(),
-        A::CertificateRevoked => "the certificate of this client was revoked".into(),
-        other => format!("the server refused TLS: {other:?}"),
+        A::CertificateExpired => "the certificate of this client has expired",
+        A::CertificateRevoked => "the certificate of this client was revoked",
+        other => {
+            let error = Error::new(ErrorKind::Tls, format!("the server refused TLS: {other:?}"));
+            return error.outcome_is(Outcome::Unknown);
+        }
     };
+    // Servers look at certificates before they look at requests, even when both have come.
     Error::new(ErrorKind::Tls, fault)
 }

@@ -8,10 +8,14 @@ use std::sync::{LazyLock, Mutex, mpsc};
 
 /// Starts a process that the kernel kills when the tests end, however they do.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    // SAFETY: one system call without pointers, allowed between fork and exec.
+    // SAFETY: system calls without pointers, allowed between fork and exec.
     unsafe {
         command.pre_exec(|| {
             libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            // Tests that run in the background have these ignored, and a program would inherit that.
+            for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             Ok(())
         })
     };

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::sys;
 use crate::transport::Context;
-use crate::wait::{self, Cancel, Deadline, Interrupted, Mailbox, lock};
+use crate::wait::{Cancel, Deadline, Interrupted, Mailbox, lock};
 
 /// A held lock that is kept alive by a thread of the library and tells when it is lost.
 pub struct Hold {
@@ -22,8 +22,8 @@ pub struct Hold {
 
 struct HoldState {
     place: Place,
-    /// The boot time until which it is held for sure.
-    until: Mutex<Duration>,
+    /// As it was renewed last; another one than at first when somebody has moved the place.
+    lease: Mutex<Lease>,
     lost: Mutex<Option<Error>>,
 }
 
@@ -38,8 +38,8 @@ impl Hold {
         place: Place,
         on_lost: impl FnOnce(&Error) + Send + 'static,
     ) -> Result<Self> {
-        let until = Mutex::new(sure_until(&place.lease));
-        let shared = Arc::new(HoldState { place, until, lost: Mutex::new(None) });
+        let lease = Mutex::new(place.lease);
+        let shared = Arc::new(HoldState { place, lease, lost: Mutex::new(None) });
         let stop = Cancel::new();
         let (keeper_client, state, stopped) = (client.clone(), shared.clone(), stop.clone());
         let keeper = sys::spawn("etcd-hold", move || {
@@ -49,6 +49,8 @@ impl Hold {
             }
         });
         let keeper = keeper.map_err(|error| {
+            // Nobody would renew it.
+            let _ = leave(client, &shared.place);
             Error::new(ErrorKind::NoResource, format!("no thread to keep a lock: {error}"))
         })?;
         Ok(Hold { client: client.clone(), shared, stop, keeper: Some(keeper) })
@@ -71,12 +73,16 @@ impl Hold {
     /// When no server confirms it; the lock then ends with its lease.
     pub fn release(mut self) -> Result<bool> {
         self.stop_keeper();
-        leave(&self.client, &self.shared.place)
+        let lease = *lock(&self.shared.lease);
+        leave(&self.client, &Place { lease, ..self.shared.place.clone() })
     }
 
     fn stop_keeper(&mut self) {
         self.stop.trigger();
-        if let Some(keeper) = self.keeper.take() {
+        if let Some(keeper) = self.keeper.take()
+            // What is told of the loss may drop the hold: then the keeper is at its end anyway.
+            && keeper.thread().id() != std::thread::current().id()
+        {
             let _ = keeper.join();
         }
     }
@@ -99,7 +105,7 @@ fn sure_until(lease: &Lease) -> Duration {
 impl HoldState {
     /// What is left of the time it is held for sure.
     fn remaining(&self) -> Option<Duration> {
-        lock(&self.until).checked_sub(sys::boot_time()).filter(|left| !left.is_zero())
+        sure_until(&lock(&self.lease)).checked_sub(sys::boot_time()).filter(|left| !left.is_zero())
     }
 
     /// Renews until stopped (`None`) or lost.
@@ -119,11 +125,13 @@ impl HoldState {
                     // A process that slept through its TTL sees the end of its lease only now.
                     return Some(self.remaining().map_or_else(|| self.expired(), |_| self.removed()));
                 }
+                // Somebody has moved it to another lease, perhaps a short one.
+                Ok(Ok(batch)) if !batch.events.is_empty() => {}
                 Ok(Ok(_)) => continue,
                 Ok(Err(_)) => {
                     watch = None;
                     // A server that ends watches as soon as they are open must not keep us busy.
-                    wait::sleep(retry::backoff(0, sys::random_id() as u64), stop);
+                    retry::pause(0, Deadline::NEVER, stop);
                 }
                 Err(Interrupted::Timeout) => {}
             }
@@ -167,12 +175,12 @@ impl HoldState {
         // Whoever renews it by its index with another TTL moves it to another lease: that one counts.
         let lease = own.ok_or_else(|| self.removed())?.lease;
         let lease = client.keep_alive_in(&context, lease)?.ok_or_else(|| self.place.lease.ended())?;
-        let mut until = lock(&self.until);
+        let mut held = lock(&self.lease);
         // A lost hold never comes back to life, also when the answer is good news that came too late.
-        if *until <= sys::boot_time() {
+        if sure_until(&held) <= sys::boot_time() {
             return Err(self.expired());
         }
-        *until = sure_until(&lease);
+        *held = lease;
         Ok(revision)
     }
 
@@ -196,8 +204,8 @@ mod tests {
         options.set("endpoints", "mem://").unwrap();
         let client = Client::open(options).unwrap();
         let place = super::super::acquire(&client, b"l", 60, b"", Deadline::NEVER, client.closed()).unwrap();
-        let over = Mutex::new(sys::boot_time());
-        let state = HoldState { place, until: over, lost: Mutex::new(None) };
+        let over = Lease { started: sys::boot_time() - Duration::from_secs(60), ..place.lease };
+        let state = HoldState { place, lease: Mutex::new(over), lost: Mutex::new(None) };
         // The server still has the lease and would renew it: this process slept, and others may know.
         let error = state.renew(&client, Cancel::NEVER).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Lost);

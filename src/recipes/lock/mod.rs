@@ -35,7 +35,7 @@ pub struct Place {
 
 /// Waits until the lock `name` is held, for as long as `deadline` and `cancel` allow; a deadline that has
 /// passed already means to try once. `value` is information for people who look at the queue. On any error
-/// the place is given up.
+/// the place is given up, which may take the request timeout more, whatever `deadline` and `cancel` say.
 ///
 /// # Errors
 /// `Timeout`, `Closed`; `Lost` when the place vanished while waiting (its lease was revoked, or somebody
@@ -89,9 +89,10 @@ fn abandon(client: &Client, lease: i64) {
 
 /// Gives a place up and ends its lease. Tells whether it was there.
 fn leave(client: &Client, place: &Place) -> Result<bool> {
-    let context = client.parting_context();
-    let released = release(client, &context, &place.key, place.token);
-    let revoked = client.revoke_in(&context, place.lease.id);
+    // A release without an answer must leave the other way time.
+    let half = || client.context_for(Deadline::after(client.options().request_timeout / 2), Cancel::NEVER);
+    let released = release(client, &half(), &place.key, place.token);
+    let revoked = client.revoke_in(&half(), place.lease.id);
     match released {
         // Revoking is as good: the key goes with its lease.
         Err(error) => revoked.map(|()| true).map_err(|_| error),

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait::{self, Cancel, Deadline, Mailbox};
+use crate::wait::{Cancel, Deadline, Mailbox};
 
 /// What a read of the queue shows.
 struct Queue {
@@ -71,7 +71,9 @@ impl<'a> Waiter<'a> {
     /// was not started just now is started anew.
     pub fn start_ttl(&mut self) -> Result<()> {
         let age = sys::boot_time().saturating_sub(self.place.lease.started);
-        if age > self.part_of_ttl(20) { self.keep_alive() } else { Ok(()) }
+        // The place may have moved to another lease just now.
+        let moved = self.next_keep_alive.passed();
+        if moved || age > self.part_of_ttl(20) { self.keep_alive() } else { Ok(()) }
     }
 
     fn prefix(&self) -> Vec<u8> {
@@ -107,10 +109,8 @@ impl<'a> Waiter<'a> {
                 }
                 Err(error) if self.limits.deadline.passed() => return Err(error),
                 Err(_) => {
-                    let pause = retry::backoff(self.failures, sys::random_id() as u64);
+                    retry::pause(self.failures, self.limits.deadline, self.limits.cancel);
                     self.failures += 1;
-                    let pause = self.limits.deadline.or_after(pause).remaining().unwrap_or(pause);
-                    wait::sleep(pause, self.limits.cancel);
                 }
             }
         }
@@ -218,7 +218,7 @@ impl<'a> Waiter<'a> {
                     watches = Watches::default();
                     next_look = Deadline::after(Duration::ZERO);
                     // A server that ends watches as soon as they are open must not keep us busy.
-                    wait::sleep(retry::backoff(0, sys::random_id() as u64), self.limits.cancel);
+                    retry::pause(0, self.limits.deadline, self.limits.cancel);
                 }
                 // A change that is no end: of the lease, say.
                 Ok(Wake::Own(Ok(batch)) | Wake::Predecessor(Ok(batch))) if !batch.events.is_empty() => {

@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{
 use super::interrupt;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::sys;
+use crate::transport::timed::Timed;
 use crate::transport::tls::{self, Tls, TlsStream};
 use crate::wait::lock;
 
@@ -97,34 +98,44 @@ impl Connect {
         Connect { place: place.clone(), tls }
     }
 
-    fn open(&self, details: &ConnectionDetails) -> io::Result<Stream> {
-        let start = Instant::now();
-        let (host, tcp) = match &self.place {
-            // Waits only while the server's backlog is full.
-            Place::Unix(path) => return UnixStream::connect(path).map(Stream::Unix),
-            Place::Tcp { host, .. } => (host, connect_tcp(&details.addrs, details.timeout)?),
-        };
-        match &self.tls {
-            None => Ok(Stream::Tcp(tcp)),
-            Some(tls) => {
-                let left = details.timeout.not_zero().map(|all| all.saturating_sub(start.elapsed()));
-                Ok(Stream::Tls(Box::new(tls.connect(host, tcp, left)?)))
+    /// Opens a connection, to which `known` is told how to cut it before anything is waited for on it.
+    fn open(
+        &self,
+        details: &ConnectionDetails,
+        known: impl FnOnce(&Arc<Stream>) -> io::Result<()>,
+    ) -> io::Result<Arc<Stream>> {
+        let until = interrupt::connect_by().into_iter().chain(after(details.timeout)).min();
+        let stream = Arc::new(match (&self.place, &self.tls) {
+            (Place::Unix(path), _) => Stream::Unix(sys::connect_unix(path, until)?),
+            (Place::Tcp { .. }, None) => Stream::Tcp(connect_tcp(&details.addrs, until)?),
+            (Place::Tcp { host, .. }, Some(tls)) => {
+                Stream::Tls(Box::new(tls.start(host, connect_tcp(&details.addrs, until)?)?))
             }
+        });
+        known(&stream)?;
+        if let Stream::Tls(stream) = &*stream {
+            stream.shake_hands(until)?;
         }
+        Ok(stream)
     }
 }
 
+/// The moment at which a time that begins now is over, or this thread's request.
+fn after(timeout: NextTimeout) -> Option<Instant> {
+    let over = timeout.not_zero().and_then(|time| Instant::now().checked_add(*time));
+    over.into_iter().chain(interrupt::end_by()).min()
+}
+
 /// Tries one address after the other, each with an equal share of the time that is left.
-fn connect_tcp(addresses: &[SocketAddr], timeout: NextTimeout) -> io::Result<TcpStream> {
-    let start = Instant::now();
+fn connect_tcp(addresses: &[SocketAddr], until: Option<Instant>) -> io::Result<TcpStream> {
     let mut failed = io::Error::from(io::ErrorKind::TimedOut);
     for (tried, address) in addresses.iter().enumerate() {
-        let share = timeout.not_zero().map(|all| {
-            let untried = (addresses.len() - tried) as u32;
-            (all.saturating_sub(start.elapsed()) / untried).max(Duration::from_millis(1))
-        });
-        let opened = match share {
-            Some(share) => TcpStream::connect_timeout(address, share),
+        let opened = match until {
+            Some(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                let share = left / (addresses.len() - tried) as u32;
+                TcpStream::connect_timeout(address, share.max(Duration::from_millis(1)))
+            }
             None => TcpStream::connect(address),
         };
         match opened {
@@ -143,10 +154,14 @@ impl Connector<()> for Connect {
     type Out = Socket;
 
     fn connect(&self, details: &ConnectionDetails, _: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        let known = |stream: &Arc<Stream>| {
+            let handle: Arc<dyn ShutdownHandle> = stream.clone();
+            let told = (details.register_shutdown)(Arc::downgrade(&handle));
+            told.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
+            interrupt::uses(&handle)
+        };
         let stream =
-            self.open(details).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed(error))))?;
-        let stream = Arc::new(stream);
-        (details.register_shutdown)(Arc::downgrade(&stream) as _)?;
+            self.open(details, known).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed(error))))?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Socket { stream, buffers }))
@@ -168,39 +183,47 @@ impl Stream {
         }
     }
 
-    fn set_read_timeout(&self, time: Option<Duration>) -> io::Result<()> {
-        self.tcp().map_or_else(|unix| unix.set_read_timeout(time), |tcp| tcp.set_read_timeout(time))
-    }
-
-    fn set_write_timeout(&self, time: Option<Duration>) -> io::Result<()> {
-        self.tcp().map_or_else(|unix| unix.set_write_timeout(time), |tcp| tcp.set_write_timeout(time))
-    }
-
-    fn set_nonblocking(&self, on: bool) -> io::Result<()> {
-        self.tcp().map_or_else(|unix| unix.set_nonblocking(on), |tcp| tcp.set_nonblocking(on))
-    }
-
-    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            let result = match self {
-                Stream::Tcp(stream) => (&*stream).read(buffer),
-                Stream::Unix(stream) => (&*stream).read(buffer),
-                Stream::Tls(stream) => stream.read(buffer),
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                result => return result,
-            }
-        }
-    }
-
-    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+    fn read(&self, buffer: &mut [u8], until: Option<Instant>) -> io::Result<usize> {
         match self {
-            Stream::Tcp(stream) => (&*stream).write_all(bytes),
-            Stream::Unix(stream) => (&*stream).write_all(bytes),
-            Stream::Tls(stream) => stream.write_all(bytes),
+            Stream::Tcp(socket) => Timed { socket, until }.read(buffer),
+            Stream::Unix(socket) => Timed { socket, until }.read(buffer),
+            Stream::Tls(stream) => stream.read(buffer, until),
         }
     }
+
+    /// Whether it is quiet: an idle connection has nothing to read; anything else, the end included, makes it
+    /// unfit.
+    fn is_quiet(&self) -> bool {
+        let mut byte = [0];
+        let read = match self {
+            Stream::Tcp(socket) => without_waiting(socket, TcpStream::set_nonblocking, &mut byte),
+            Stream::Unix(socket) => without_waiting(socket, UnixStream::set_nonblocking, &mut byte),
+            Stream::Tls(stream) => stream.read_now(&mut byte),
+        };
+        matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    fn write_all(&self, bytes: &[u8], until: Option<Instant>) -> io::Result<()> {
+        match self {
+            Stream::Tcp(socket) => Timed { socket, until }.write_all(bytes),
+            Stream::Unix(socket) => Timed { socket, until }.write_all(bytes),
+            Stream::Tls(stream) => stream.write_all(bytes, until),
+        }
+    }
+}
+
+fn without_waiting<S>(
+    socket: &S,
+    set_nonblocking: fn(&S, bool) -> io::Result<()>,
+    buffer: &mut [u8],
+) -> io::Result<usize>
+where
+    for<'a> &'a S: Read,
+{
+    set_nonblocking(socket, true)?;
+    let read = (&mut &*socket).read(buffer);
+    set_nonblocking(socket, false)?;
+    read
 }
 
 impl ShutdownHandle for Stream {
@@ -237,24 +260,20 @@ impl Transport for Socket {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
         self.used_by_current_request()?;
-        self.stream.set_write_timeout(timeout.not_zero().map(|time| *time))?;
-        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| timed(error, timeout))
+        let written = self.stream.write_all(&self.buffers.output()[..amount], after(timeout));
+        written.map_err(|error| timed(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
         self.used_by_current_request()?;
-        self.stream.set_read_timeout(timeout.not_zero().map(|time| *time))?;
-        let read = self.stream.read(self.buffers.input_append_buf());
+        let read = self.stream.read(self.buffers.input_append_buf(), after(timeout));
         let amount = read.map_err(|error| timed(error, timeout))?;
         self.buffers.input_appended(amount);
         Ok(amount > 0)
     }
 
     fn is_open(&mut self) -> bool {
-        // An idle connection has nothing to read; anything else, the end included, makes it unfit.
-        let quiet = self.stream.set_nonblocking(true).is_ok()
-            && matches!(self.stream.read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        self.stream.set_nonblocking(false).is_ok() && quiet
+        self.stream.is_quiet()
     }
 }
 

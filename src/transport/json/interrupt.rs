@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 
 use ureq::unversioned::transport::ShutdownHandle;
 
@@ -15,8 +16,11 @@ thread_local! {
 }
 
 /// What is known of a request's connection.
-#[derive(Default)]
 struct Request {
+    /// By when there must be one.
+    connect_by: Option<Instant>,
+    /// By when all must be done that the thread does for it.
+    end_by: Option<Instant>,
     state: Mutex<State>,
 }
 
@@ -43,8 +47,8 @@ pub struct Interruptible<'a> {
 }
 
 impl<'a> Interruptible<'a> {
-    pub fn by(cancel: &'a Cancel) -> Self {
-        let request = Arc::<Request>::default();
+    pub fn by(cancel: &'a Cancel, connect_by: Option<Instant>, end_by: Option<Instant>) -> Self {
+        let request = Arc::new(Request { connect_by, end_by, state: Mutex::default() });
         CURRENT.set(Some(request.clone()));
         let to_cut = request.clone();
         Interruptible { request, _listening: cancel.listen(move || to_cut.cut()) }
@@ -57,6 +61,17 @@ impl Drop for Interruptible<'_> {
         // By now the connection may serve somebody else.
         lock(&self.request.state).connection = None;
     }
+}
+
+/// By when this thread's request must have a connection. (ureq gives finding the address and connecting the whole
+/// time each.)
+pub fn connect_by() -> Option<Instant> {
+    CURRENT.with_borrow(|current| current.as_ref()?.connect_by)
+}
+
+/// By when this thread's request must be over. (ureq gives sending and answering the whole time each.)
+pub fn end_by() -> Option<Instant> {
+    CURRENT.with_borrow(|current| current.as_ref()?.end_by)
 }
 
 /// Tells this thread's request which connection it uses; to be called before anything that may block.

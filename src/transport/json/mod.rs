@@ -7,7 +7,7 @@ mod interrupt;
 pub(crate) mod watch;
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http::Response;
@@ -52,12 +52,18 @@ impl Json {
         Json { name, base, place, tls, connect_timeout, agent, api: Mutex::new(None) }
     }
 
-    /// Sends a request and reads the whole answer.
-    fn exchange(&self, path: &str, body: Option<Vec<u8>>, context: &Context) -> Result<(u16, Vec<u8>)> {
-        let _interruptible = Interruptible::by(context.cancel);
+    /// Sends a request and reads the whole answer, up to `limit` bytes.
+    fn exchange(
+        &self,
+        path: &str,
+        body: Option<Vec<u8>>,
+        limit: u64,
+        context: &Context,
+    ) -> Result<(u16, Vec<u8>)> {
+        let _interruptible = self.interruptible(context);
         let mut response = self.send(path, body, context)?;
         let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(u64::MAX).read_to_vec();
+        let body = response.body_mut().with_config().limit(limit).read_to_vec();
         Ok((status, body.map_err(|error| self.fault(error, context))?))
     }
 
@@ -79,6 +85,12 @@ impl Json {
             }
         };
         sent.map_err(|error| self.fault(error, context))
+    }
+
+    /// Lets the calling thread's request be ended by the context's token.
+    fn interruptible<'a>(&self, context: &Context<'a>) -> Interruptible<'a> {
+        let connect_by = Instant::now().checked_add(self.time_to_connect(context));
+        Interruptible::by(context.cancel, connect_by, context.deadline.at())
     }
 
     fn time_to_connect(&self, context: &Context) -> Duration {
@@ -120,7 +132,7 @@ impl Json {
         }
         // Nothing of the caller's request is sent yet, whatever becomes of this one.
         let context = &Context { deadline: context.send_by, ..*context };
-        let answer = self.exchange("/version", None, context);
+        let answer = self.exchange("/version", None, 1 << 20, context);
         let (status, body) = answer.map_err(|error| {
             let hung_up = error.os_error() == Some(libc::ECONNRESET) && self.tls.is_none();
             let error = error.outcome_is(Outcome::NotSent);
@@ -140,7 +152,7 @@ impl Json {
     fn run(&self, method: &str, body: &Value, context: &Context) -> Result<Value> {
         let api = self.api(context)?;
         let body = body.to_string().into_bytes();
-        let (status, answer) = self.exchange(&format!("{api}{method}"), Some(body), context)?;
+        let (status, answer) = self.exchange(&format!("{api}{method}"), Some(body), u64::MAX, context)?;
         self.parse(status, &answer)
     }
 

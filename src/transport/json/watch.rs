@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 use ureq::Agent;
 
 use super::decode::{self, WatchLine};
-use super::interrupt::Interruptible;
 use super::{Json, WatchStream, authorized, encode, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Event, Header, WatchBatch, WatchRequest, WatchSink};
@@ -23,7 +22,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     let response = json.send_stream(&agent, &path, body.clone(), context)?;
     if response.status() != 200 {
         // A stream is read without a deadline. A refusal has an end: it is asked for again as one.
-        let (status, answer) = json.exchange(&path, Some(body), context)?;
+        let (status, answer) = json.exchange(&path, Some(body), REFUSAL, context)?;
         return Err(json.parse(status, &answer).err().unwrap_or_else(|| super::bad_reply(status)));
     }
     let lines = BufReader::new(response.into_body().into_reader());
@@ -34,7 +33,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     })?;
     let guard = Guard { agent, thread: Some(thread) };
     let header = match created.recv(context.deadline, context.cancel) {
-        Ok(created) => created?,
+        Ok(created) => created.map_err(|error| perhaps_old_token(error, api, context))?,
         Err(Interrupted::Canceled) => return Err(Error::closed()),
         Err(Interrupted::Timeout) => {
             let error = Error::new(ErrorKind::Timeout, "the watch was not confirmed in time");
@@ -42,6 +41,15 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
         }
     };
     Ok(WatchStream { header, guard: Box::new(guard) })
+}
+
+/// How long the answer that refuses a watch may be. Should it be none after all, it has no end.
+const REFUSAL: u64 = 1 << 20;
+
+/// etcd 3.3 says the same of a token that is over as of something that is not permitted.
+fn perhaps_old_token(error: Error, api: &str, context: &Context) -> Error {
+    let both = api == "/v3beta" && context.token.is_some() && error.kind() == ErrorKind::PermissionDenied;
+    if both { error.also("or invalid auth token") } else { error }
 }
 
 impl Json {
@@ -53,12 +61,11 @@ impl Json {
         body: Vec<u8>,
         context: &Context,
     ) -> Result<ureq::http::Response<ureq::Body>> {
-        let left = context.deadline.remaining();
-        let _interruptible = Interruptible::by(context.cancel);
+        let _interruptible = self.interruptible(context);
         let request = authorized(agent.post(format!("{}{path}", self.base)), context);
         let connect = Some(self.time_to_connect(context));
         let config = request.config().timeout_resolve(connect).timeout_connect(connect);
-        let sent = config.timeout_send_request(left).timeout_recv_response(left).build().send(body);
+        let sent = config.build().send(body);
         sent.map_err(|error| self.fault(error, context))
     }
 }
