@@ -5,9 +5,9 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use crate::Fault;
 use crate::sockets::{Sockets, end};
 use crate::state::{Connection, Phase, Shared, Side, State};
+use crate::{After, Fault};
 
 /// Forwards the bytes of one connection.
 pub(crate) struct Forwarder {
@@ -43,10 +43,13 @@ impl Forwarder {
     fn forward(&self, mut from: &TcpStream, to: &TcpStream, side: Side) {
         let mut buffer = [0; 65536];
         loop {
+            if side == Side::Server {
+                self.be_patient();
+            }
             let goes_on = match (from.read(&mut buffer), side) {
                 (Ok(size @ 1..), Side::Server) => self.forward_request(to, &buffer[..size]),
-                (Ok(size @ 1..), Side::Client) => self.forward_answer(to, &mut buffer[..size]),
-                (Err(error), _) if error.kind() == ErrorKind::WouldBlock => self.give_up_answer(),
+                (Ok(size @ 1..), Side::Client) => self.forward_answer(to, &buffer[..size]),
+                (Err(error), _) if error.kind() == ErrorKind::WouldBlock => true,
                 (size, _) => return self.forward_end(to, side, size.is_ok()),
             };
             if !goes_on {
@@ -55,12 +58,24 @@ impl Forwarder {
         }
     }
 
+    /// Gives up answers that the patience with the server did not last for, and has this thread, which reads what
+    /// the client sends next, wake up when it runs out for others.
+    fn be_patient(&self) {
+        let mut state = self.shared.lock();
+        let patience = state.patience;
+        let answers = &mut self.connection(&mut state).answers;
+        let then = answers.give_up(patience);
+        let left = answers.left(patience).map(|left| left.max(Duration::from_millis(1)));
+        self.sockets.client.set_read_timeout(left).expect("an open socket");
+        self.follow(state, then);
+    }
+
     /// Whether the client is still to be listened to.
     fn forward_request(&self, server: &TcpStream, bytes: &[u8]) -> bool {
         let mut state = self.shared.wait(self.number, Side::Server, false);
         let fault = state.fault;
         let connection = self.connection(&mut state);
-        connection.requests.sent(bytes);
+        let requests = connection.requests.sent(bytes);
         match (connection.phase, fault) {
             (Phase::Cut | Phase::Reset, _) => return false,
             (_, Fault::BlackHole) => return true,
@@ -70,33 +85,28 @@ impl Forwarder {
             }
             _ => connection.passed[Side::Server as usize] += bytes.len(),
         }
-        self.plan(state, bytes.len());
-        self.write(server, bytes) || self.fail()
-    }
-
-    /// Makes ready to swallow the answer before the server can have the whole request.
-    fn plan(&self, mut state: MutexGuard<State>, new: usize) {
-        let Some(then) = state.planned(self.number, new) else { return };
-        if !self.connection(&mut state).phase.mute() {
-            // This thread reads next, and while the client waits for the answer, there is nothing to read.
-            let patience = state.patience.max(Duration::from_millis(1));
-            self.sockets.client.set_read_timeout(Some(patience)).expect("an open socket");
-            self.advance(state, Phase::Swallowing(then));
-        }
-    }
-
-    /// The patience with the server has run out, if it was not over already.
-    fn give_up_answer(&self) -> bool {
-        let mut state = self.shared.lock();
-        if let Phase::Swallowing(then) = self.connection(&mut state).phase {
-            self.advance(state, then.into());
-        }
-        true
+        connection.writing = true;
+        // Before the server can have them whole, and answer.
+        state.plan(self.number, &requests);
+        drop(state);
+        let written = self.write(server, bytes);
+        self.connection(&mut self.shared.lock()).writing = false;
+        self.shared.changed.notify_all();
+        written || self.fail()
     }
 
     /// Whether the server is still to be listened to.
-    fn forward_answer(&self, client: &TcpStream, mut bytes: &mut [u8]) -> bool {
-        self.connection(&mut self.shared.lock()).requests.answered();
+    fn forward_answer(&self, client: &TcpStream, bytes: &[u8]) -> bool {
+        let mut screened = self.shared.wait_for_request(self.number).screen(self.number, bytes);
+        let goes_on = self.pass(client, &mut screened.bytes);
+        if goes_on && screened.then.is_some() {
+            self.follow(self.shared.wait(self.number, Side::Client, false), screened.then);
+        }
+        goes_on
+    }
+
+    /// Passes bytes on to the client, as the fault wants it. Whether the server is still to be listened to.
+    fn pass(&self, client: &TcpStream, mut bytes: &mut [u8]) -> bool {
         while !bytes.is_empty() {
             let mut state = self.shared.wait(self.number, Side::Client, false);
             let fault = state.fault;
@@ -104,11 +114,6 @@ impl Forwarder {
                 Phase::Open if fault != Fault::BlackHole => {}
                 Phase::Open | Phase::Silent | Phase::HalfClosed => return true,
                 Phase::Cut | Phase::Reset => return false,
-                Phase::Swallowing(then) => {
-                    state.swallowed += 1;
-                    self.advance(state, then.into());
-                    return true;
-                }
             }
             let size = if let Fault::Slow { bytes: size, .. } = fault { size.max(1) } else { bytes.len() };
             let (now, later) = bytes.split_at_mut(size.min(bytes.len()));
@@ -162,6 +167,15 @@ impl Forwarder {
             self.advance(state, Phase::Reset);
         }
         mute
+    }
+
+    /// Does to the connection what comes after an answer was swallowed, unless something else was done to it before.
+    fn follow(&self, mut state: MutexGuard<State>, then: Option<After>) {
+        if let Some(then) = then
+            && self.connection(&mut state).phase == Phase::Open
+        {
+            self.advance(state, then.into());
+        }
     }
 
     fn advance(&self, mut state: MutexGuard<State>, to: Phase) {

@@ -1,7 +1,10 @@
 //! A TCP proxy on loopback that puts faults between a client and a server: for tests of what a client does when
-//! the network or the server fails. It knows nothing of what it carries, so it may be TLS as well.
+//! the network or the server fails. It carries anything, TLS as well. Of what it carries it knows only enough to
+//! tell requests and answers apart: in HTTP/2 that is not encrypted by stream, with gRPC messages; in anything else
+//! by who speaks.
 
 mod forwarder;
+mod http2;
 mod requests;
 mod sockets;
 mod state;
@@ -65,6 +68,9 @@ pub enum After {
     Reset,
     /// It stays open, still takes requests to the server, and nothing ever comes back.
     Silence,
+    /// It goes on, and nothing more of this one answer comes: in HTTP/2 of its stream; in anything else until the
+    /// client's next request.
+    Continue,
 }
 
 /// Forwards connections to a server, badly if told so. When dropped, its connections and its port are closed.
@@ -132,7 +138,10 @@ impl Proxy {
     /// itself.
     ///
     /// A request is what a client sends until the server answers, as in HTTP/1.1 without pipelining; in TLS, the
-    /// flights of the handshake are requests too.
+    /// flights of the handshake are requests too. HTTP/2 with prior knowledge is understood: there a request is a
+    /// gRPC message with the path of its stream, and either may contain `request`; a stream without a message is a
+    /// request, too. Its answer begins with the next headers, data or reset from the server on the stream, and all
+    /// other frames pass until then; a stream that is never quiet may well say something else first.
     pub fn swallow(&self, request: impl AsRef<[u8]>, nth: usize, then: After) {
         self.shared.lock().plans.push(Plan::new(request.as_ref(), nth, then));
     }
@@ -158,8 +167,9 @@ impl Proxy {
         self.shared.lock().connections.iter().filter(|connection| connection.sockets.is_some()).count()
     }
 
-    /// How often clients have sent `pattern`, whether it got through or not; if it is empty, how many requests
-    /// they have sent. For this the proxy remembers all they send.
+    /// How often clients have sent `pattern`, whether it got through or not; in HTTP/2, how many requests contain
+    /// it, and one counts as soon as its stream is open. If it is empty, how many requests they have sent. For this
+    /// the proxy remembers all they send.
     pub fn requests(&self, pattern: impl AsRef<[u8]>) -> usize {
         let state = self.shared.lock();
         state.connections.iter().map(|connection| connection.requests.count(pattern.as_ref())).sum()

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use crate::requests::{Plan, Requests};
+use crate::requests::{Answers, Grown, Plan, Requests, Screened};
 use crate::sockets::Sockets;
 use crate::{After, Fault};
 
@@ -18,8 +18,6 @@ pub(crate) enum Side {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     Open,
-    /// Whatever the server says next is the answer to swallow.
-    Swallowing(After),
     /// The client gets nothing any more.
     Silent,
     /// The client gets nothing any more, and was told so.
@@ -31,7 +29,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Whether the connection goes on without answers.
+    /// Whether the connection goes on without any answers.
     pub fn mute(self) -> bool {
         matches!(self, Phase::Silent | Phase::HalfClosed)
     }
@@ -47,6 +45,7 @@ impl From<After> for Phase {
             After::Close => Phase::Cut,
             After::Reset => Phase::Reset,
             After::Silence => Phase::Silent,
+            After::Continue => Phase::Open,
         }
     }
 }
@@ -54,6 +53,9 @@ impl From<After> for Phase {
 pub(crate) struct Connection {
     pub phase: Phase,
     pub requests: Requests,
+    pub answers: Answers,
+    /// Whether the server may not have all that the requests consist of.
+    pub writing: bool,
     /// How many bytes, by `Side`, including those being written: a peer may have them before the write returns.
     pub passed: [usize; 2],
     /// Until both directions have ended.
@@ -65,7 +67,7 @@ impl Connection {
     pub fn advance(&mut self, to: Phase) {
         let Some(sockets) = self.sockets.as_ref().filter(|_| !self.phase.ended()) else { return };
         match to {
-            Phase::Open | Phase::Swallowing(_) | Phase::Silent => {}
+            Phase::Open | Phase::Silent => {}
             Phase::HalfClosed => sockets.half_close(),
             Phase::Cut => sockets.cut(),
             Phase::Reset => sockets.reset(),
@@ -91,8 +93,14 @@ impl State {
         if self.stopped || self.fault == Fault::Refuse {
             return None;
         }
-        let (requests, sockets) = (Requests::default(), Some(sockets.clone()));
-        let mut connection = Connection { phase: Phase::Open, requests, passed: [0; 2], sockets };
+        let mut connection = Connection {
+            phase: Phase::Open,
+            requests: Requests::default(),
+            answers: Answers::default(),
+            writing: false,
+            passed: [0; 2],
+            sockets: Some(sockets.clone()),
+        };
         if self.fault == Fault::HalfClose {
             connection.advance(Phase::HalfClosed);
         }
@@ -105,12 +113,28 @@ impl State {
         self.connections.iter().any(|connection| connection.phase.ended() && connection.sockets.is_some())
     }
 
-    /// What to do after the answer to the request that the `new` last bytes of a connection belong to was
-    /// swallowed, if it is to be.
-    pub fn planned(&mut self, number: usize, new: usize) -> Option<After> {
-        let requests = &self.connections[number].requests;
-        // Each plan has to see the bytes, so that it counts right.
-        self.plans.extract_if(.., |plan| plan.met(number, requests, new)).map(|plan| plan.then).last()
+    /// Makes ready to swallow the answers to those of a connection's requests that are planned for.
+    pub fn plan(&mut self, number: usize, requests: &[Grown]) {
+        let connection = &mut self.connections[number];
+        for grown in requests {
+            // Each plan has to see it, so that it counts right.
+            let met = self.plans.extract_if(.., |plan| plan.met(number, &connection.requests, grown)).last();
+            if let Some(plan) = met.filter(|_| !connection.phase.mute()) {
+                connection.answers.swallow(grown.stream, plan.then);
+            }
+        }
+    }
+
+    /// Takes out of the bytes of a connection's server what is to be swallowed.
+    pub fn screen(&mut self, number: usize, bytes: &[u8]) -> Screened {
+        let connection = &mut self.connections[number];
+        connection.requests.answered();
+        if connection.phase != Phase::Open {
+            return Screened::default();
+        }
+        let screened = connection.answers.screen(&connection.requests, bytes);
+        self.swallowed += screened.swallowed;
+        screened
     }
 }
 
@@ -134,6 +158,19 @@ impl Shared {
     pub fn until_listening(&self) -> bool {
         let refusing = |state: &mut State| state.fault == Fault::Refuse && !state.stopped;
         !self.changed.wait_while(self.lock(), refusing).expect("no thread panics with the lock").stopped
+    }
+
+    /// Waits until the server has what is being written to it, if an answer to that may be swallowed: the request
+    /// must be there whatever happens to the connection then. A server that doesn't read is not waited for long.
+    pub fn wait_for_request(&self, number: usize) -> MutexGuard<'_, State> {
+        let state = self.lock();
+        let patience = state.patience;
+        let on_its_way = |state: &mut State| {
+            let connection = &state.connections[number];
+            connection.writing && connection.answers.awaited() && !connection.phase.ended()
+        };
+        let waited = self.changed.wait_timeout_while(state, patience, on_its_way);
+        waited.expect("no thread panics with the lock").0
     }
 
     /// Waits for as long as the present fault, whichever that is by then, makes a connection's bytes late, or the

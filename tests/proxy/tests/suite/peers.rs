@@ -10,7 +10,7 @@ use faultproxy::Proxy;
 /// What a test waits for is there within this.
 pub const LIMIT: Duration = Duration::from_secs(5);
 /// How long nothing must come to be taken for silence.
-const QUIET: Duration = Duration::from_millis(60);
+pub const QUIET: Duration = Duration::from_millis(60);
 
 /// A server; its threads end with the tests' process.
 pub struct Server {
@@ -49,6 +49,23 @@ impl Server {
             let size = socket.read(&mut buffer).unwrap_or(0);
             heard(&buffer[..size]);
             let _ = socket.write_all(&buffer[..size]);
+        })
+    }
+
+    /// Says the first of these and then the second without end, whatever it hears.
+    pub fn chatty(words: &[Vec<u8>; 2]) -> Self {
+        let [first, again] = words.clone();
+        Self::start(move |mut socket, heard| {
+            let mut speaking = socket.try_clone().expect("an open socket");
+            let (first, again) = (first.clone(), again.clone());
+            std::thread::spawn(move || {
+                let _ = speaking.write_all(&first);
+                while speaking.write_all(&again).is_ok() {}
+            });
+            let mut buffer = [0; 65536];
+            while let Ok(size @ 1..) = socket.read(&mut buffer) {
+                heard(&buffer[..size]);
+            }
         })
     }
 

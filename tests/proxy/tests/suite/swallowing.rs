@@ -63,6 +63,16 @@ fn silence_outlives_the_server() {
 }
 
 #[test]
+fn the_connection_goes_on_without_one_answer() {
+    let (server, proxy, mut client) = http();
+    proxy.swallow("/long", 1, After::Continue);
+    client.send("GET /long HTTP/1.1\r\nTimes: 200000\r\n\r\n");
+    client.assert_silence();
+    assert_eq!((proxy.swallowed(), proxy.bytes().1, server.heard("/long")), (1, 0, 1));
+    client.answer("/put");
+}
+
+#[test]
 fn only_the_nth_match_counts() {
     let (server, proxy, mut client) = http();
     client.answer("/put");
