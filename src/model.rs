@@ -362,6 +362,11 @@ pub enum Request {
         /// Answer only when the history is gone from the database, too.
         physical: bool,
     },
+    /// A hash of all keys and their history up to a revision, by which members are compared.
+    HashKv {
+        /// 0: now.
+        revision: i64,
+    },
     /// A new lease.
     LeaseGrant {
         /// Its id. A caller who chooses it finds its own lease when it has to ask again; 0: the server
@@ -424,6 +429,7 @@ impl Request {
         match self {
             Request::Txn(txn) => txn.reads_only(),
             Request::Range(_)
+            | Request::HashKv { .. }
             | Request::LeaseTimeToLive { .. }
             | Request::Leases
             | Request::Members
@@ -476,6 +482,7 @@ impl Request {
             Request::Delete(delete) => format!("delete {}", quote(&delete.range.start)),
             Request::Txn(txn) => format!("transaction on {}", quote(txn.key())),
             Request::Compact { revision, .. } => format!("compact revision {revision}"),
+            Request::HashKv { .. } => "hash all keys".into(),
             Request::LeaseGrant { ttl, .. } => format!("grant a lease of {ttl} s"),
             Request::LeaseRevoke { id } => format!("revoke lease {id:x}"),
             Request::LeaseKeepAlive { id } => format!("keep lease {id:x} alive"),
@@ -602,6 +609,13 @@ pub enum Body {
     Txn(TxnReply),
     /// Of a compaction.
     Compact,
+    /// Of a hash.
+    HashKv {
+        /// Equal on members that hold the same.
+        hash: u32,
+        /// From where on history counts.
+        compact_revision: i64,
+    },
     /// Of a lease's grant or keep-alive.
     Lease {
         /// The lease.

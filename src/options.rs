@@ -15,6 +15,11 @@ impl Secret {
         Secret(text.into())
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The text, for whoever must send it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -55,12 +60,20 @@ pub struct Options {
     pub retry_limit: u32,
     /// How many repetitions a client may spend before answers have earned new ones.
     pub retry_budget: u32,
+    /// How long a request may be, in bytes.
+    pub max_request_bytes: usize,
+    /// How long an answer may be, in bytes.
+    pub max_reply_bytes: usize,
     /// The user that requests are made for; empty: none.
     pub user: String,
     /// The user's password.
     pub password: Secret,
     /// A file that holds the password.
     pub password_file: String,
+    /// A token that the servers accept, instead of a user.
+    pub token: Secret,
+    /// A file that holds the token.
+    pub token_file: String,
     /// A file with the certificates that are trusted; empty: the system's.
     pub ca_file: String,
     /// A file with the client's certificate chain.
@@ -214,6 +227,18 @@ pub const TABLE: &[OptionSpec] = &[
         "100",
         "how many repetitions all calls of a client may spend; each success earns a tenth of one back",
     ),
+    row(
+        "max_request_bytes",
+        Kind::Number(1024, 1 << 31, |o, bytes| o.max_request_bytes = bytes as usize),
+        "67108864",
+        "how long a request may be; servers take 1.5 MiB unless they are told otherwise (gRPC only)",
+    ),
+    row(
+        "max_reply_bytes",
+        Kind::Number(1024, 1 << 31, |o, bytes| o.max_reply_bytes = bytes as usize),
+        "268435456",
+        "how long an answer may be; a longer one is an error, so that no server can fill the memory (gRPC only)",
+    ),
     row("user", Kind::Text(|o| &mut o.user), "", "user that requests are made for; empty: nobody"),
     row("password", Kind::Secret(|o| &mut o.password), "", "the user's password"),
     row(
@@ -221,6 +246,18 @@ pub const TABLE: &[OptionSpec] = &[
         Kind::File(|o| &mut o.password_file),
         "",
         "file that holds the password, instead of the password itself; its last newline does not count",
+    ),
+    row(
+        "token",
+        Kind::Secret(|o| &mut o.token),
+        "",
+        "token that the servers accept (a JWT, say), instead of user and password; it is never got anew",
+    ),
+    row(
+        "token_file",
+        Kind::File(|o| &mut o.token_file),
+        "",
+        "file that holds the token, instead of the token itself; its last newline does not count",
     ),
     row(
         "ca_file",
@@ -272,9 +309,13 @@ impl Options {
             connect_timeout: Duration::ZERO,
             retry_limit: 0,
             retry_budget: 0,
+            max_request_bytes: 0,
+            max_reply_bytes: 0,
             user: String::new(),
             password: Secret::default(),
             password_file: String::new(),
+            token: Secret::default(),
+            token_file: String::new(),
             ca_file: String::new(),
             cert_file: String::new(),
             key_file: String::new(),
@@ -344,20 +385,36 @@ impl Options {
     /// # Errors
     /// `InvalidArgument` when it is given twice, or for nobody, or its file can't be read.
     pub fn read_password(&self) -> Result<Secret> {
-        let given = !self.password.reveal().is_empty() || !self.password_file.is_empty();
-        if given && self.user.is_empty() {
+        let password = read_secret("password", &self.password, "password_file", &self.password_file)?;
+        if !password.is_empty() && self.user.is_empty() {
             return Err(Error::invalid("there is a password but no user; set user, too"));
         }
-        if self.password_file.is_empty() {
-            return Ok(self.password.clone());
-        }
-        if !self.password.reveal().is_empty() {
-            return Err(Error::invalid("both password and password_file are set; set one of them"));
-        }
-        let text = std::fs::read_to_string(&self.password_file)
-            .map_err(|error| Error::invalid(format!("password_file {:?}: {error}", self.password_file)))?;
-        Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text)))
+        Ok(password)
     }
+
+    /// The token, wherever it was given; empty: there is none.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it is given twice, or with a user, or its file can't be read.
+    pub fn read_token(&self) -> Result<Secret> {
+        let token = read_secret("token", &self.token, "token_file", &self.token_file)?;
+        if !token.is_empty() && !self.user.is_empty() {
+            return Err(Error::invalid("both a token and a user are set; set one of them"));
+        }
+        Ok(token)
+    }
+}
+
+fn read_secret(name: &str, given: &Secret, file_name: &str, file: &str) -> Result<Secret> {
+    if file.is_empty() {
+        return Ok(given.clone());
+    }
+    if !given.is_empty() {
+        return Err(Error::invalid(format!("both {name} and {file_name} are set; set one of them")));
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| Error::invalid(format!("{file_name} {file:?}: {error}")))?;
+    Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text)))
 }
 
 impl Default for Options {

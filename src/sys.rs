@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -59,6 +59,120 @@ pub fn detect_dead_peer(socket: BorrowedFd) {
         set(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, 3);
     }
 }
+
+/// Wakes a thread that waits in [`wait_ready`].
+pub struct Signal {
+    read: OwnedFd,
+    /// The same as `read` where the system has counters to wait for.
+    write: Option<OwnedFd>,
+}
+
+impl Signal {
+    /// One that is not given.
+    pub fn new() -> io::Result<Self> {
+        #[cfg(target_os = "linux")]
+        {
+            // SAFETY: a new descriptor, owned from here on.
+            let event = unsafe {
+                match libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) {
+                    -1 => return Err(io::Error::last_os_error()),
+                    event => OwnedFd::from_raw_fd(event),
+                }
+            };
+            Ok(Signal { read: event, write: None })
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let (read, write) = std::os::unix::net::UnixStream::pair()?;
+            read.set_nonblocking(true)?;
+            write.set_nonblocking(true)?;
+            Ok(Signal { read: read.into(), write: Some(write.into()) })
+        }
+    }
+
+    /// Gives it: whoever waits, and whoever waits next, goes on.
+    pub fn give(&self) {
+        let one = 1u64.to_ne_bytes();
+        let to = self.write.as_ref().unwrap_or(&self.read).as_raw_fd();
+        // SAFETY: an open descriptor, eight bytes. One that is full is given already.
+        unsafe { libc::write(to, one.as_ptr().cast(), one.len()) };
+    }
+
+    /// Takes it back.
+    fn take(&self) {
+        let mut bytes = [0u8; 64];
+        // SAFETY: an open descriptor that does not block, and a buffer as long as said.
+        unsafe { libc::read(self.read.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    }
+}
+
+/// Waits until a socket can be read (or written, if that is asked for too), has failed, or the signal was given.
+/// `false`: the time is over. A signal handler that runs meanwhile is no reason to return.
+pub fn wait_ready(socket: BorrowedFd, writes: bool, signal: &Signal, until: Option<Instant>) -> bool {
+    let events = if writes { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN };
+    let on = |fd, events| libc::pollfd { fd, events, revents: 0 };
+    let mut watched = [on(socket.as_raw_fd(), events), on(signal.read.as_raw_fd(), libc::POLLIN)];
+    loop {
+        let time = match until {
+            // Rounded up, so that the time is really over then.
+            Some(until) => {
+                let left = until.saturating_duration_since(Instant::now());
+                left.as_micros().div_ceil(1000).min(i32::MAX as u128) as i32
+            }
+            None => -1,
+        };
+        // SAFETY: two descriptors that are open.
+        let ready = unsafe { libc::poll(watched.as_mut_ptr(), 2, time) };
+        if ready > 0 {
+            if watched[1].revents != 0 {
+                signal.take();
+            }
+            return true;
+        }
+        if ready == 0 && until.is_some_and(|until| Instant::now() >= until) {
+            return false;
+        }
+    }
+}
+
+/// Reads what is there, without waiting.
+pub fn receive(socket: BorrowedFd, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    loop {
+        // SAFETY: the descriptor is open, the buffer as long as said.
+        let read =
+            unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), NO_WAIT) };
+        if read >= 0 {
+            return Ok(read as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Sends as much as fits, without waiting and without SIGPIPE.
+pub fn send(socket: BorrowedFd, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: the descriptor is open, the buffer as long as said.
+        let sent =
+            unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), NO_WAIT | NO_PIPE) };
+        if sent >= 0 {
+            return Ok(sent as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+const NO_WAIT: libc::c_int = libc::MSG_DONTWAIT;
+#[cfg(target_os = "linux")]
+const NO_PIPE: libc::c_int = libc::MSG_NOSIGNAL;
+/// There, the standard library tells each socket.
+#[cfg(not(target_os = "linux"))]
+const NO_PIPE: libc::c_int = 0;
 
 /// Connects to a Unix socket. The system lets a blocking connect wait for as long as the server's backlog is
 /// full.

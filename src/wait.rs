@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use crate::error::{Error, ErrorKind};
+
 /// A moment after which waiting is over, or never.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(Option<Instant>);
@@ -184,6 +186,109 @@ impl<T: Send + 'static> Monitor<T> {
                 }
             };
         }
+    }
+}
+
+/// Something that many need and one makes: the first who needs it, while the others wait for it and share in how it
+/// ends. It is made anew when it was found to be no good any more.
+pub struct Single<T>(Monitor<Making<T>>);
+
+enum Making<T> {
+    /// Nobody has made it yet, it was no good any more, or it could not be made.
+    Missing(Option<Error>),
+    /// Somebody is making it.
+    Busy,
+    There(T),
+}
+
+/// Why there is no [`Single`] thing.
+#[derive(Debug)]
+pub enum Missed {
+    /// The wait for somebody else's was over.
+    Interrupted(Interrupted),
+    /// Somebody else could not make it.
+    Theirs(Error),
+    /// The caller could not make it.
+    Own(Error),
+}
+
+impl<T: Clone + Send + 'static> Default for Single<T> {
+    fn default() -> Self {
+        Single(Monitor::new(Making::Missing(None)))
+    }
+}
+
+impl<T: Clone + Send + 'static> Single<T> {
+    /// The thing, if it is there.
+    pub fn peek(&self) -> Option<T> {
+        match &*lock(&self.0.0.0) {
+            Making::There(thing) => Some(thing.clone()),
+            _ => None,
+        }
+    }
+
+    /// The thing; made by `make` if it is missing.
+    pub fn get(
+        &self,
+        deadline: Deadline,
+        cancel: &Cancel,
+        make: impl FnOnce() -> Result<T, Error>,
+    ) -> Result<T, Missed> {
+        let mut waited = false;
+        let claim = |making: &mut Making<T>| match making {
+            Making::There(thing) => Some(Ok(Some(thing.clone()))),
+            Making::Busy => {
+                waited = true;
+                None
+            }
+            // As many wrong passwords as there are threads would look like an attack. Whoever had less time, or
+            // was closed, speaks for nobody else.
+            Making::Missing(Some(error))
+                if waited && !matches!(error.kind(), ErrorKind::Timeout | ErrorKind::Closed) =>
+            {
+                Some(Err(error.clone()))
+            }
+            Making::Missing(_) => {
+                *making = Making::Busy;
+                Some(Ok(None))
+            }
+        };
+        match self.0.wait(deadline, cancel, claim).map_err(Missed::Interrupted)? {
+            Ok(Some(thing)) => Ok(thing),
+            Ok(None) => self.make(make).map_err(Missed::Own),
+            Err(error) => Err(Missed::Theirs(error)),
+        }
+    }
+
+    fn make(&self, make: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        // Should this panic, the others must not wait for ever.
+        let mut end = EndOfMaking { single: self, with: Some(Making::Missing(None)) };
+        let made = make();
+        end.with = Some(match &made {
+            Ok(thing) => Making::There(thing.clone()),
+            Err(error) => Making::Missing(Some(error.clone())),
+        });
+        made
+    }
+
+    /// The next one who needs it makes another one, if it is still the one that `is_bad`.
+    pub fn forget(&self, is_bad: impl FnOnce(&T) -> bool) {
+        let mut making = lock(&self.0.0.0);
+        if matches!(&*making, Making::There(thing) if is_bad(thing)) {
+            *making = Making::Missing(None);
+        }
+    }
+}
+
+struct EndOfMaking<'a, T: Clone + Send + 'static> {
+    single: &'a Single<T>,
+    with: Option<Making<T>>,
+}
+
+impl<T: Clone + Send + 'static> Drop for EndOfMaking<'_, T> {
+    fn drop(&mut self) {
+        let with = self.with.take();
+        self.single.0.update(|making| with.into_iter().for_each(|with| *making = with));
     }
 }
 

@@ -190,7 +190,8 @@ impl Client {
         attempt: &impl Fn(&Endpoint, &Context) -> Result<T>,
     ) -> std::result::Result<T, Failed> {
         if !self.0.auth.has_user() {
-            return attempt(endpoint, context).map_err(|error| Failed {
+            let context = Context { token: self.0.auth.given(), ..*context };
+            return attempt(endpoint, &context).map_err(|error| Failed {
                 error,
                 token: None,
                 elsewhere: false,

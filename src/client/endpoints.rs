@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::options::{DefaultScheme, Options};
 use crate::sys;
 use crate::transport::Transport;
-use crate::transport::json::{Json, Place};
+use crate::transport::connect::Place;
+use crate::transport::grpc::Grpc;
+use crate::transport::json::Json;
 use crate::transport::mem::Mem;
 use crate::transport::tls::Tls;
 
@@ -46,10 +48,11 @@ impl Endpoints {
     /// Reads the list in `options`. Nothing is contacted.
     pub fn open(options: &Options) -> Result<Self> {
         let targets = parse(&options.endpoints, options)?;
-        let secure = targets.iter().any(|target| matches!(target, Target::Json { secure: true, .. }));
+        let secure = targets.iter().any(|target| matches!(target, Target::Server { secure: true, .. }));
         let tls = if secure { Some(Arc::new(Tls::open(options)?)) } else { None };
         let embedded = matches!(targets[..], [Target::Mem(_)]);
-        let list = targets.into_iter().map(|target| target.open(options, tls.as_ref())).collect();
+        let open = |target: Target| target.open(options, tls.as_ref());
+        let list = targets.into_iter().map(open).collect::<Result<_>>()?;
         Ok(Endpoints { list, embedded, preferred: AtomicUsize::new(0) })
     }
 
@@ -115,20 +118,30 @@ fn microseconds(time: Duration) -> u64 {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Target {
     Mem(String),
-    Json { place: Place, secure: bool },
+    Server { place: Place, secure: bool, protocol: Protocol },
+}
+
+/// What is spoken with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    Grpc,
+    Json,
 }
 
 impl Target {
-    fn open(self, options: &Options, tls: Option<&Arc<Tls>>) -> Endpoint {
+    fn open(self, options: &Options, tls: Option<&Arc<Tls>>) -> Result<Endpoint> {
         let name = self.to_string();
         let transport: Arc<dyn Transport> = match self {
             Target::Mem(store) => Arc::new(Mem::open(&store)),
-            Target::Json { place, secure } => {
-                let tls = tls.filter(|_| secure).cloned();
-                Arc::new(Json::new(&name, place, tls, options.connect_timeout))
+            Target::Server { place, secure, protocol } => {
+                let tls = tls.filter(|_| secure);
+                match protocol {
+                    Protocol::Grpc => Arc::new(Grpc::new(&name, place, tls, options)?),
+                    Protocol::Json => Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout)),
+                }
             }
         };
-        Endpoint { name, transport, health: Health::default() }
+        Ok(Endpoint { name, transport, health: Health::default() })
     }
 }
 
@@ -136,7 +149,10 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Target::Mem(name) => write!(f, "mem://{name}"),
-            Target::Json { place, secure } => f.write_str(&place.url(*secure)),
+            Target::Server { place, secure, protocol: Protocol::Grpc } => f.write_str(&place.url(*secure)),
+            Target::Server { place, secure, protocol: Protocol::Json } => {
+                write!(f, "json+{}", place.url(*secure))
+            }
         }
     }
 }
@@ -165,27 +181,29 @@ fn shown(word: &str) -> String {
 
 fn parse_one(word: &str, options: &Options) -> Result<Target> {
     let bad = |fault: &str| {
-        let allowed = "host, host:port, [IPv6]:port, http://…, https://…, unix://PATH or mem://NAME";
-        Error::invalid(format!("endpoint {:?}: {fault}; allowed: {allowed}", shown(word)))
+        Error::invalid(format!("endpoint {:?}: {fault}; allowed: {ALLOWED}", shown(word)))
     };
     let default = if options.wants_tls() { "https" } else { "http" };
     let (scheme, rest) = word.split_once("://").unwrap_or((default, word));
-    match scheme {
-        "http" | "json+http" | "https" | "json+https" => {
-            let host = rest.trim_end_matches('/');
-            let place = parse_host(host, options.default_port).map_err(bad)?;
-            Ok(Target::Json { place, secure: scheme.ends_with("https") })
+    let (protocol, scheme) = match scheme.strip_prefix("json+") {
+        Some(scheme) => (Protocol::Json, scheme),
+        None => (Protocol::Grpc, scheme),
+    };
+    let server = |place, secure| Ok(Target::Server { place, secure, protocol });
+    match (scheme, protocol) {
+        ("http" | "https", _) | ("grpc" | "grpcs", Protocol::Grpc) => {
+            let place = parse_host(rest.trim_end_matches('/'), options.default_port).map_err(bad)?;
+            server(place, scheme.ends_with('s'))
         }
-        "unix" if rest.is_empty() => Err(bad("the path is missing")),
-        "unix" => Ok(Target::Json { place: Place::Unix(rest.into()), secure: false }),
-        "mem" => Ok(Target::Mem(rest.into())),
-        "grpc" | "grpcs" => Err(Error::new(
-            ErrorKind::Unsupported,
-            format!("endpoint {word:?}: {scheme}:// is not in this version of the library"),
-        )),
+        ("unix", _) if rest.is_empty() => Err(bad("the path is missing")),
+        ("unix", _) => server(Place::Unix(rest.into()), false),
+        ("mem", Protocol::Grpc) => Ok(Target::Mem(rest.into())),
         _ => Err(bad("unknown scheme")),
     }
 }
+
+const ALLOWED: &str = "host, host:port, [IPv6]:port, http://…, https://…, grpc://…, grpcs://…, unix://PATH, \
+                       json+ before http, https or unix, or mem://NAME";
 
 impl Options {
     /// Whether an endpoint that names no scheme is spoken to with TLS.
@@ -243,7 +261,8 @@ mod tests {
     fn lists_are_split_as_the_old_library_did_and_more() {
         assert_eq!(
             names(
-                "a:1, b\n;c\t d:4001 http://e:5/ json+http://f https://g json+https://h:1 [::1]:6 [::1] unix:///run/e.sock"
+                "a:1, b\n;c\t d:4001 http://e:5/ json+http://f https://g json+https://h:1 [::1]:6 [::1] \
+                 unix:///run/e.sock json+unix:///e grpc://i grpcs://j:2"
             ),
             [
                 "http://a:1",
@@ -251,12 +270,15 @@ mod tests {
                 "http://c:2379",
                 "http://d:4001",
                 "http://e:5",
-                "http://f:2379",
+                "json+http://f:2379",
                 "https://g:2379",
-                "https://h:1",
+                "json+https://h:1",
                 "http://[::1]:6",
                 "http://[::1]:2379",
                 "unix:///run/e.sock",
+                "json+unix:///e",
+                "http://i:2379",
+                "https://j:2",
             ]
         );
         assert_eq!(names(" ,; "), [""; 0]);
@@ -304,7 +326,10 @@ mod tests {
             "a?b",
             "mem://a mem://b",
             "mem:// h",
-            "grpc://h",
+            "json+grpc://h",
+            "json+mem://h",
+            "json+unix://",
+            "json://h",
         ];
         for list in bad {
             let error = parse(list, &Options::new()).expect_err(list).to_string();

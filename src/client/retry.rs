@@ -13,7 +13,10 @@ use crate::wait::{self, Cancel, Deadline};
 pub enum Next {
     /// Ask another endpoint at once.
     Elsewhere,
-    /// Wait a little, then ask again: the cluster is busy or has no leader, or all endpoints were asked.
+    /// Ask another endpoint at once; when all were asked, wait a little and begin anew: this member can't serve
+    /// now, and perhaps none can.
+    ElsewhereOrLater,
+    /// Wait a little, then ask again: the cluster is busy, or all endpoints were asked.
     Later,
     /// The token is not good any more: get another one, then ask the same endpoint again.
     LogIn,
@@ -50,14 +53,15 @@ pub fn after(error: &Error, repeat: Repeat, attempts: &Attempts) -> Next {
         Next::LogIn => Next::LogIn,
         _ if repeats && (made - endpoints >= limit || !budget) => Next::GiveUp,
         Next::Elsewhere if made >= endpoints * ROUNDS => Next::GiveUp,
-        Next::Elsewhere if made.is_multiple_of(endpoints) => Next::Later,
+        Next::Elsewhere | Next::ElsewhereOrLater if made.is_multiple_of(endpoints) => Next::Later,
+        Next::ElsewhereOrLater => Next::Elsewhere,
         next => next,
     }
 }
 
 /// Whether what went wrong may pass: asking again, here or elsewhere, now or later, can help.
 pub fn may_pass(error: &Error) -> bool {
-    matches!(by_error(error, Repeat::Harmless), Next::Elsewhere | Next::Later)
+    !matches!(by_error(error, Repeat::Harmless), Next::GiveUp | Next::LogIn)
 }
 
 fn by_error(error: &Error, repeat: Repeat) -> Next {
@@ -66,7 +70,8 @@ fn by_error(error: &Error, repeat: Repeat) -> Next {
     }
     match error.kind() {
         ErrorKind::TooManyRequests => Next::Later,
-        ErrorKind::Unavailable if error.outcome() == Outcome::Refused => Next::Later,
+        // No leader, or a learner: another member may be better off.
+        ErrorKind::Unavailable if error.outcome() == Outcome::Refused => Next::ElsewhereOrLater,
         ErrorKind::Unavailable | ErrorKind::Timeout | ErrorKind::BadReply | ErrorKind::Tls => Next::Elsewhere,
         ErrorKind::Unauthenticated | ErrorKind::PermissionDenied if is_about_token(error) => Next::LogIn,
         _ => Next::GiveUp,
@@ -152,7 +157,7 @@ mod tests {
             (Unavailable, NotSent, Harmless, Elsewhere),
             (Unavailable, Unknown, Harmful, GiveUp),
             (Unavailable, Unknown, Harmless, Elsewhere),
-            (Unavailable, No, Harmful, Later),
+            (Unavailable, No, Harmful, Elsewhere),
             (Timeout, NotSent, Harmful, Elsewhere),
             (Timeout, Unknown, Harmful, GiveUp),
             (Timeout, Unknown, Harmless, Elsewhere),
@@ -181,23 +186,25 @@ mod tests {
     fn repetitions_have_limits() {
         let unreachable = Error::new(ErrorKind::Unavailable, "");
         let busy = Error::from_server(8, "etcdserver: too many requests");
+        let leaderless = Error::from_server(14, "etcdserver: no leader");
         let table = [
-            // made, limit, budget: when unreachable, when busy
-            (1, 16, true, Elsewhere, Later),
-            (2, 0, false, Elsewhere, Later),
-            (3, 16, true, Later, Later),
-            (3, 16, false, GiveUp, GiveUp),
-            (3, 0, true, GiveUp, GiveUp),
-            (4, 2, true, Elsewhere, Later),
-            (5, 2, true, GiveUp, GiveUp),
-            (6, 16, true, GiveUp, Later),
-            (18, 16, true, GiveUp, Later),
-            (19, 16, true, GiveUp, GiveUp),
+            // made, limit, budget: when unreachable, when busy, without a leader
+            (1, 16, true, Elsewhere, Later, Elsewhere),
+            (2, 0, false, Elsewhere, Later, Elsewhere),
+            (3, 16, true, Later, Later, Later),
+            (3, 16, false, GiveUp, GiveUp, GiveUp),
+            (3, 0, true, GiveUp, GiveUp, GiveUp),
+            (4, 2, true, Elsewhere, Later, Elsewhere),
+            (5, 2, true, GiveUp, GiveUp, GiveUp),
+            (6, 16, true, GiveUp, Later, Later),
+            (18, 16, true, GiveUp, Later, Later),
+            (19, 16, true, GiveUp, GiveUp, GiveUp),
         ];
-        for (made, limit, budget, when_unreachable, when_busy) in table {
+        for (made, limit, budget, when_unreachable, when_busy, when_leaderless) in table {
             let attempts = Attempts { made, limit, budget, ..FIRST };
             assert_eq!(after(&unreachable, Harmful, &attempts), when_unreachable, "{attempts:?}");
             assert_eq!(after(&busy, Harmful, &attempts), when_busy, "{attempts:?}");
+            assert_eq!(after(&leaderless, Harmful, &attempts), when_leaderless, "{attempts:?}");
         }
     }
 

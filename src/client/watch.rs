@@ -35,6 +35,8 @@ struct Stream {
     items: Mailbox<Result<WatchBatch>>,
     waiting_bytes: Arc<AtomicUsize>,
     endpoint: usize,
+    /// Whoever reads need not ask whether the server is still there.
+    finds_silence: bool,
     _open: WatchStream,
 }
 
@@ -88,7 +90,8 @@ impl Watcher {
                 self.connect(deadline, cancel)?;
             }
             let Some(stream) = &self.stream else { continue };
-            match stream.items.recv(deadline.or_after(LOOK_AROUND), cancel) {
+            let look_around = if stream.finds_silence { deadline } else { deadline.or_after(LOOK_AROUND) };
+            match stream.items.recv(look_around, cancel) {
                 Ok(Ok(batch)) => {
                     stream.waiting_bytes.fetch_sub(size_of_batch(&batch), Ordering::Relaxed);
                     if let Some(batch) = self.unseen(batch) {
@@ -167,7 +170,8 @@ impl Watcher {
         }
         self.seen = self.seen.max(revision);
         self.established = true;
-        self.stream = Some(Stream { items, waiting_bytes, endpoint, _open: open });
+        let finds_silence = self.client.0.endpoints.at(endpoint).transport.finds_silence();
+        self.stream = Some(Stream { items, waiting_bytes, endpoint, finds_silence, _open: open });
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -173,12 +174,45 @@ impl History {
         Ok(())
     }
 
+    /// A number that is the same for the same keys at a revision (0: now) that was checked.
+    pub fn hash(&self, revision: i64) -> u32 {
+        let all = RangeRequest { revision, ..RangeRequest::new(KeyRange::prefix("")) };
+        let mut hash = Fnv::default();
+        for kv in self.read(&all).kvs {
+            let KeyValue { key, value, create_revision, mod_revision, version, lease } = &kv;
+            (key, value, create_revision, mod_revision, version, lease).hash(&mut hash);
+        }
+        let hash = hash.finish();
+        (hash ^ (hash >> 32)) as u32
+    }
+
     /// Bytes of keys and values, and of those that are still there.
     pub fn size(&self) -> (usize, usize) {
         let size = |kv: &KeyValue| kv.key.len() + kv.value.len();
         let now: usize = self.keys.values().map(|kv| size(kv)).sum();
         let past: usize = self.log.iter().filter_map(|change| change.before.as_deref()).map(size).sum();
         (now + past, now)
+    }
+}
+
+/// Fowler, Noll and Vo's hash, which is the same in every process.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

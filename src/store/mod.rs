@@ -154,6 +154,11 @@ impl Store {
                 Body::Range(state.history.read(range))
             }
             Request::Txn(txn) => Body::Txn(state.read_txn(txn)?),
+            Request::HashKv { revision } => {
+                state.history.check_revision(*revision)?;
+                let compact_revision = state.history.compacted;
+                Body::HashKv { hash: state.history.hash(*revision), compact_revision }
+            }
             Request::LeaseTimeToLive { id, keys } => {
                 Body::LeaseTimeToLive(state.leases.look_at(*id, *keys, self.shared.clock.now()))
             }

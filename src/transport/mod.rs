@@ -1,5 +1,8 @@
 //! One trait over one endpoint. The client above it knows no wire format, a transport no retry.
 
+pub mod connect;
+pub(crate) mod fragments;
+pub mod grpc;
 pub mod json;
 pub mod mem;
 mod timed;
@@ -38,4 +41,9 @@ pub trait Transport: Send + Sync {
 
     /// Opens a watch and returns once the server has confirmed it.
     fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream>;
+
+    /// Whether it finds out by itself that the server of an open watch has fallen silent, and ends the watch then.
+    fn finds_silence(&self) -> bool {
+        false
+    }
 }

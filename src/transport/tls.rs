@@ -14,6 +14,11 @@ use crate::options::Options;
 use crate::transport::timed::Timed;
 use crate::wait::lock;
 
+/// What a connection is for, as both sides agree on when they shake hands.
+const HTTP_1: &[u8] = b"http/1.1";
+/// The same for gRPC.
+pub const HTTP_2: &[u8] = b"h2";
+
 /// What all connections of a client share.
 #[derive(Debug)]
 pub struct Tls {
@@ -38,12 +43,19 @@ impl Tls {
                 .with_client_auth_cert(chain, key)
                 .map_err(|error| bad_file("key_file", &options.key_file, &error))?,
         };
-        config.alpn_protocols = vec![b"http/1.1".into()];
+        config.alpn_protocols = vec![HTTP_1.into()];
         let server_name = match options.server_name.as_str() {
             "" => None,
             name => Some(server_name(name)?),
         };
         Ok(Tls { config: Arc::new(config), server_name })
+    }
+
+    /// The same for connections on which HTTP/2 is spoken.
+    pub fn for_http2(&self) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = vec![HTTP_2.into()];
+        Tls { config: Arc::new(config), server_name: self.server_name.clone() }
     }
 
     /// A connection over this socket. Nothing is sent before [`TlsStream::shake_hands`].
@@ -121,6 +133,11 @@ impl TlsStream {
     /// The socket under it.
     pub fn socket(&self) -> &TcpStream {
         &self.socket
+    }
+
+    /// The socket and what is known of TLS on it, for whoever waits for the socket in another way.
+    pub fn into_parts(self) -> (TcpStream, ClientConnection) {
+        (self.socket, self.session.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
     /// What must be done before anything is read or written.

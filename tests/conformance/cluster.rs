@@ -26,7 +26,7 @@ fn it_is_one_member_that_leads(on: &Subject) {
     assert_eq!((status.leader, header.member_id), (member.id, member.id));
     match on.place {
         Place::Mem => assert!(endpoint == "mem://" && status.version.starts_with("etcd-api ")),
-        Place::Etcd(version) => assert_eq!(status.version, version),
+        Place::Etcd(version) | Place::Json(version) => assert_eq!(status.version, version),
     }
     assert!(status.raft_index > 0 && status.raft_term > 0 && status.db_size > 0, "{status:?}");
     assert_eq!((&status.errors[..], status.is_learner), (&[][..], false));

@@ -1,5 +1,5 @@
-//! One suite for every store: the same cases on the embedded store and, through the JSON gateway, on real servers of
-//! every version. A case gets a store of its own, empty and at revision 1.
+//! One suite for every store: the same cases on the embedded store, and on real servers of every version, with gRPC
+//! and through the JSON gateway. A case gets a store of its own, empty and at revision 1.
 //!
 //! Where versions differ, the case says so with [`Subject::differs`]; the difference stands in SERVERS.md.
 
@@ -67,7 +67,7 @@ fn main() {
             trials.extend(places.iter().map(of));
         }
     }
-    trials.extend(places.iter().filter(|place| place.is_server()).map(|&place| {
+    trials.extend(places.iter().filter(|place| place.version().is_some()).map(|&place| {
         let name = format!("random operations on {place}");
         Trial::test(name.clone(), move || {
             support::this_is(&name);

@@ -31,13 +31,13 @@ fn number_from(variable: &str, default: u64) -> u64 {
 }
 
 pub fn compare_with(place: Place) -> Result<(), Failed> {
-    let Place::Etcd(version) = place else { return Ok(()) };
+    let Some(version) = place.version() else { return Ok(()) };
     let Some(etcd) = Etcd::start(version) else { return Ok(()) };
     let operations = number_from("ETCD_API_RANDOM_OPERATIONS", OPERATIONS as u64) as usize;
     let seed = number_from("ETCD_API_SEED", std::process::id().into());
     println!("{place}: {operations} random operations, ETCD_API_SEED={seed}");
     let (start, done) = (Instant::now(), AtomicUsize::new(0));
-    let servers = etcd.servers();
+    let servers = place.endpoints(&etcd);
     run(operations, seed, |steps| {
         done.fetch_add(steps.len(), Ordering::Relaxed);
         let sides = Sides::new(&servers, place);
@@ -182,7 +182,8 @@ impl Sides {
     /// Tells our revision after it.
     fn compare_call(&self, request: &Request, revision: i64, theirs: &dyn Answer) -> Result<i64, String> {
         let keys_only = !differs(self.place, "keys-only-without-lease");
-        let real = |offset| Real { newest: revision, offset, leases: self.leases, keys_only };
+        let equals = !differs(self.place, "order-of-equals");
+        let real = |offset| Real { newest: revision, offset, leases: self.leases, keys_only, equals };
         let ours = real(0).request(request);
         let our_answer = self.ours.call(&ours);
         self.compacted.set(self.compacted.get() || matches!(request, Request::Compact { .. }));

@@ -17,18 +17,32 @@ use crate::support::{self, ALL_VERSIONS, Etcd};
 pub enum Place {
     /// The embedded store.
     Mem,
-    /// A real server of this version.
+    /// A real server of this version, spoken to with gRPC.
     Etcd(&'static str),
+    /// The same through its JSON gateway.
+    Json(&'static str),
 }
 
 impl Place {
     pub fn all() -> Vec<Self> {
-        let servers = ALL_VERSIONS.iter().map(|version| Place::Etcd(version));
+        let servers = ALL_VERSIONS.iter().flat_map(|version| [Place::Etcd(version), Place::Json(version)]);
         std::iter::once(Place::Mem).chain(servers).collect()
     }
 
-    pub fn is_server(self) -> bool {
-        self != Place::Mem
+    /// The server's version; `None` for the embedded store.
+    pub fn version(self) -> Option<&'static str> {
+        match self {
+            Place::Mem => None,
+            Place::Etcd(version) | Place::Json(version) => Some(version),
+        }
+    }
+
+    /// How the server is named to the library.
+    pub fn endpoints(self, etcd: &Etcd) -> String {
+        match self {
+            Place::Json(_) => format!("json+http://{}", etcd.servers()),
+            _ => etcd.servers(),
+        }
     }
 }
 
@@ -37,6 +51,7 @@ impl fmt::Display for Place {
         match self {
             Place::Mem => f.write_str("mem"),
             Place::Etcd(version) => write!(f, "etcd {version}"),
+            Place::Json(version) => write!(f, "etcd {version} by JSON"),
         }
     }
 }
@@ -60,11 +75,11 @@ pub fn run(case: &Case, place: Place) -> Result<(), Failed> {
 impl Subject {
     /// A store of its own. `None` (and noted as skipped) where it is not to be had.
     pub fn start(place: Place) -> Option<Self> {
-        let etcd = match place {
-            Place::Mem => None,
-            Place::Etcd(version) => Some(Etcd::start(version)?),
+        let etcd = match place.version() {
+            None => None,
+            Some(version) => Some(Etcd::start(version)?),
         };
-        let endpoints = etcd.as_ref().map_or("mem://".into(), Etcd::servers);
+        let endpoints = etcd.as_ref().map_or("mem://".into(), |etcd| place.endpoints(etcd));
         let client = support::client(&endpoints, &[]);
         Some(Subject { place, client, etcd })
     }

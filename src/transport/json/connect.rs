@@ -1,10 +1,9 @@
-//! How ureq reaches an endpoint: TCP or a Unix socket, with failures told apart from what happens later.
+//! How ureq reaches an endpoint: our connections as it wants them.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
-use std::os::fd::AsFd;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::http::Uri;
@@ -14,77 +13,11 @@ use ureq::unversioned::transport::{
 };
 
 use super::interrupt;
-use crate::error::{Error, ErrorKind, Outcome};
 use crate::sys;
+use crate::transport::connect::{self, ConnectFailed, Place, connect_tcp};
 use crate::transport::timed::Timed;
-use crate::transport::tls::{self, Tls, TlsStream};
+use crate::transport::tls::{Tls, TlsStream};
 use crate::wait::lock;
-
-/// Where an endpoint is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
-    /// A host (an IPv6 address in brackets) and a port.
-    Tcp {
-        /// Host name or address.
-        host: String,
-        /// Port.
-        port: u16,
-    },
-    /// A Unix socket's path.
-    Unix(String),
-}
-
-impl Place {
-    /// How it is written, for people.
-    pub fn url(&self, secure: bool) -> String {
-        match self {
-            Place::Tcp { host, port } if secure => format!("https://{host}:{port}"),
-            Place::Tcp { host, port } => format!("http://{host}:{port}"),
-            Place::Unix(path) => format!("unix://{path}"),
-        }
-    }
-
-    /// The URL of HTTP requests to it. ureq need not know of TLS: that is our connector's business.
-    pub fn base_url(&self) -> String {
-        match self {
-            Place::Tcp { host, port } => format!("http://{host}:{port}"),
-            Place::Unix(_) => "http://localhost".into(),
-        }
-    }
-}
-
-/// No connection was made: nothing was sent.
-#[derive(Debug)]
-pub struct ConnectFailed(io::Error);
-
-impl ConnectFailed {
-    pub fn into_error(self) -> Error {
-        if let Some(error) = tls::fault_of(&self.0) {
-            return error.outcome_is(Outcome::NotSent);
-        }
-        let refused = |fault: &str| Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNREFUSED);
-        match self.0.kind() {
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
-                Error::new(ErrorKind::Timeout, "no connection in time")
-            }
-            io::ErrorKind::ConnectionRefused => refused("connection refused"),
-            // A Unix socket that is not there: the same to a program as a port where nobody listens.
-            io::ErrorKind::NotFound => refused("no such socket"),
-            _ => {
-                let fault = format!("no connection: {}", self.0);
-                Error::new(ErrorKind::Unavailable, fault).caused_by(&self.0)
-            }
-        }
-    }
-}
-
-impl std::fmt::Display for ConnectFailed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for ConnectFailed {}
 
 /// Opens connections.
 #[derive(Debug)]
@@ -126,30 +59,6 @@ fn after(timeout: NextTimeout) -> Option<Instant> {
     over.into_iter().chain(interrupt::end_by()).min()
 }
 
-/// Tries one address after the other, each with an equal share of the time that is left.
-fn connect_tcp(addresses: &[SocketAddr], until: Option<Instant>) -> io::Result<TcpStream> {
-    let mut failed = io::Error::from(io::ErrorKind::TimedOut);
-    for (tried, address) in addresses.iter().enumerate() {
-        let opened = match until {
-            Some(until) => {
-                let left = until.saturating_duration_since(Instant::now());
-                let share = left / (addresses.len() - tried) as u32;
-                TcpStream::connect_timeout(address, share.max(Duration::from_millis(1)))
-            }
-            None => TcpStream::connect(address),
-        };
-        match opened {
-            Ok(stream) => {
-                stream.set_nodelay(true)?;
-                sys::detect_dead_peer(stream.as_fd());
-                return Ok(stream);
-            }
-            Err(error) => failed = error,
-        }
-    }
-    Err(failed)
-}
-
 impl Connector<()> for Connect {
     type Out = Socket;
 
@@ -161,7 +70,7 @@ impl Connector<()> for Connect {
             interrupt::uses(&handle)
         };
         let stream =
-            self.open(details, known).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed(error))))?;
+            self.open(details, known).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed::from(error))))?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Socket { stream, buffers }))
@@ -296,23 +205,17 @@ pub struct Resolve {
 
 impl Resolve {
     fn look_up(&self, host: &str, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
-        if let Ok(address) = host.parse::<IpAddr>() {
-            return Ok(vec![SocketAddr::new(address, port)]);
-        }
         if let Some((when, addresses)) = &*lock(&self.last)
             && when.elapsed() < NAMES_KEPT
         {
             return Ok(addresses.clone());
         }
-        // The system's resolver knows no deadline: it gets a thread, which is left behind if it is late.
-        let (answer, name) = (mpsc::sync_channel(1), host.to_owned());
-        let ask = move || answer.0.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
-        sys::spawn("etcd-resolve", ask)?;
-        let found = match timeout.not_zero() {
-            Some(time) => answer.1.recv_timeout(*time).map_err(|_| ureq::Error::Timeout(timeout.reason))?,
-            None => answer.1.recv().map_err(|_| ureq::Error::HostNotFound)?,
-        };
-        let addresses = found.map_err(|_| ureq::Error::HostNotFound)?;
+        let until = timeout.not_zero().and_then(|time| Instant::now().checked_add(*time));
+        let addresses = connect::look_up(host, port, until).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
+            io::ErrorKind::HostUnreachable => ureq::Error::HostNotFound,
+            _ => error.into(),
+        })?;
         *lock(&self.last) = Some((Instant::now(), addresses.clone()));
         Ok(addresses)
     }
@@ -325,8 +228,7 @@ impl Resolver for Resolve {
         _: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let addresses = self.look_up(host, uri.port_u16().unwrap_or(80), timeout)?;
+        let addresses = self.look_up(uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80), timeout)?;
         let mut found = ResolvedSocketAddrs::from_fn(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
         // As many as ureq's list holds.
         addresses.into_iter().take(16).for_each(|address| found.push(address));

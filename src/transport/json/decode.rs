@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, ErrorKind};
 use crate::model::*;
 use crate::options::Secret;
+use crate::transport::fragments::canceled;
 
 /// The path prefix of a server version; `None` when it is no version that has a usable gateway.
 pub fn api_of(version: &str) -> Option<&'static str> {
@@ -33,6 +34,10 @@ pub fn reply(request: &Request, answer: &Value) -> Option<Reply> {
         Request::Delete(_) => Body::Delete(decode_delete(answer)?),
         Request::Txn(_) => Body::Txn(decode_txn(answer)?),
         Request::Compact { .. } => Body::Compact,
+        Request::HashKv { .. } => Body::HashKv {
+            hash: u32::try_from(unsigned(&answer["hash"])?).ok()?,
+            compact_revision: number(&answer["compact_revision"])?,
+        },
         Request::LeaseGrant { .. } | Request::LeaseKeepAlive { .. } => {
             Body::Lease { id: number(&answer["ID"])?, ttl: number(&answer["TTL"])? }
         }
@@ -173,7 +178,7 @@ pub fn watch_line(line: &Value) -> Result<WatchLine, Error> {
         return Err(canceled("required revision has been compacted").compacted_at(compacted));
     }
     if result["canceled"] == json!(true) {
-        return Err(canceled(result["cancel_reason"].as_str().unwrap_or("canceled by the server")));
+        return Err(canceled(result["cancel_reason"].as_str().unwrap_or_default()));
     }
     let header = header(result).ok_or_else(odd)?;
     if result["created"] == json!(true) {
@@ -182,20 +187,6 @@ pub fn watch_line(line: &Value) -> Result<WatchLine, Error> {
     let events = all(&result["events"], decode_event).ok_or_else(odd)?;
     let fragment = flag(&result["fragment"]).ok_or_else(odd)?;
     Ok(WatchLine::Changes { batch: WatchBatch { revision: header.revision, events }, fragment })
-}
-
-/// Why a watch was ended: the server tells the text without its code.
-fn canceled(reason: &str) -> Error {
-    let codes = [
-        ("compacted", 11),
-        ("permission denied", 7),
-        ("invalid auth token", 16),
-        ("auth store is old", 3),
-        ("user name is empty", 3),
-        ("watcher range is empty", 3),
-    ];
-    let code = codes.iter().find(|(text, _)| reason.contains(text)).map_or(14, |(_, code)| *code);
-    Error::from_server(code, reason)
 }
 
 fn decode_event(event: &Value) -> Option<Event> {

@@ -14,9 +14,9 @@ use ureq::http::Response;
 use ureq::typestate::WithBody;
 use ureq::{Agent, RequestBuilder};
 
-pub use self::connect::Place;
-use self::connect::{Connect, ConnectFailed, Resolve};
+use self::connect::{Connect, Resolve};
 use self::interrupt::Interruptible;
+use super::connect::{ConnectFailed, Place, no_such_host};
 use super::tls::{self, Tls};
 use super::{Context, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -48,7 +48,8 @@ impl Json {
     /// A transport to `place`; connects when it is first used.
     pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) -> Self {
         let agent = new_agent(&place, tls.clone(), connect_timeout);
-        let (name, base) = (name.to_owned(), place.base_url());
+        // ureq need not know of TLS: that is our connector's business.
+        let (name, base) = (name.to_owned(), format!("http://{}", place.authority()));
         Json { name, base, place, tls, connect_timeout, agent, api: Mutex::new(None) }
     }
 
@@ -110,9 +111,7 @@ impl Json {
                 Error::new(ErrorKind::Timeout, "no connection in time")
             }
             ureq::Error::Timeout(_) => unanswered(ErrorKind::Timeout, "no answer in time".into()),
-            ureq::Error::HostNotFound => {
-                Error::new(ErrorKind::Unavailable, "no such host").advise("is the name spelled right?")
-            }
+            ureq::Error::HostNotFound => no_such_host(),
             ureq::Error::Io(io) if tls::fault_of(&io).is_some() => {
                 tls::fault_of(&io).expect("just looked at")
             }

@@ -8,9 +8,10 @@ use ureq::Agent;
 use super::decode::{self, WatchLine};
 use super::{Json, WatchStream, authorized, encode, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{Event, Header, WatchBatch, WatchRequest, WatchSink};
+use crate::model::{Header, WatchRequest, WatchSink};
 use crate::sys;
 use crate::transport::Context;
+use crate::transport::fragments::Fragments;
 use crate::wait::{Interrupted, Mailbox};
 
 /// Opens a watch on a connection of its own, so that ending it disturbs nothing else.
@@ -27,7 +28,8 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     }
     let lines = BufReader::new(response.into_body().into_reader());
     let created = Mailbox::default();
-    let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink, rest: Vec::new() };
+    let fragments = Fragments::default();
+    let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink, fragments };
     let thread = sys::spawn("etcd-watch", move || reader.run(lines)).map_err(|error| {
         Error::new(ErrorKind::NoResource, format!("no thread for a watch: {error}")).at(&json.name)
     })?;
@@ -90,8 +92,7 @@ pub struct Reader {
     /// Tells the opener, once, how it went.
     pub created: Mailbox<Result<Header>>,
     pub sink: WatchSink,
-    /// The changes of a revision that may go on in the next fragment.
-    pub rest: Vec<Event>,
+    pub fragments: Fragments,
 }
 
 impl Reader {
@@ -112,10 +113,8 @@ impl Reader {
                     self.created.push(Ok(header));
                 }
                 Ok(WatchLine::Changes { batch, fragment }) => {
-                    let batch = self.whole_revisions(batch, fragment);
-                    // Without changes it is a sign of progress, unless something of its answer is to come.
-                    let complete = !batch.events.is_empty() || !fragment;
-                    if complete && !(self.sink)(Ok(batch)) {
+                    let whole = self.fragments.whole_revisions(batch, fragment);
+                    if whole.is_some_and(|batch| !(self.sink)(Ok(batch))) {
                         return;
                     }
                 }
@@ -131,18 +130,6 @@ impl Reader {
         }
     }
 
-    /// Puts what was kept back before it, and keeps back the last revision of what has a continuation.
-    fn whole_revisions(&mut self, mut batch: WatchBatch, fragment: bool) -> WatchBatch {
-        let mut events = std::mem::take(&mut self.rest);
-        events.append(&mut batch.events);
-        if fragment && let Some(last) = events.last() {
-            let revision = last.kv.mod_revision;
-            let whole = events.partition_point(|event| event.kv.mod_revision < revision);
-            self.rest = events.split_off(whole);
-        }
-        WatchBatch { events, ..batch }
-    }
-
     fn decode(&self, line: &[u8]) -> Result<WatchLine> {
         let value = serde_json::from_slice(line).map_err(|_| {
             let fault = "a watch answered without etcd's JSON";
@@ -153,32 +140,5 @@ impl Reader {
 
     fn lost(&self, fault: &str) -> Error {
         Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNRESET).at(&self.endpoint)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{EventKind, KeyValue};
-
-    #[test]
-    fn a_revision_that_spans_fragments_is_handed_on_whole() {
-        let sink: WatchSink = Box::new(|_| true);
-        let created = Mailbox::default();
-        let mut reader = Reader { endpoint: String::new(), created, sink, rest: Vec::new() };
-        let mut pass = |revisions: &[i64], fragment| {
-            let event = |&mod_revision: &i64| {
-                let kv = KeyValue { mod_revision, ..KeyValue::default() };
-                Event { kind: EventKind::Put, kv, prev_kv: None }
-            };
-            let events = revisions.iter().map(event).collect();
-            let batch = reader.whole_revisions(WatchBatch { revision: 9, events }, fragment);
-            batch.events.iter().map(|event| event.kv.mod_revision).collect::<Vec<_>>()
-        };
-        assert_eq!(pass(&[2, 3, 4], true), [2, 3]);
-        assert_eq!(pass(&[4, 4], true), [0; 0]);
-        assert_eq!(pass(&[4, 5], true), [4, 4, 4, 4]);
-        assert_eq!(pass(&[6], false), [5, 6]);
-        assert_eq!(pass(&[7], false), [7]);
     }
 }

@@ -151,12 +151,14 @@ pub struct Real {
     pub leases: i64,
     /// Whether reads may leave the values out.
     pub keys_only: bool,
+    /// Whether reads may sort by what several keys have in common.
+    pub equals: bool,
 }
 
 /// A watch as one side gets it.
 pub fn resolve_watch(request: &WatchRequest, newest: i64, offset: i64) -> WatchRequest {
     let mut request = request.clone();
-    Real { newest, offset, leases: 0, keys_only: true }.revision(&mut request.start_revision);
+    Real { newest, offset, leases: 0, keys_only: true, equals: true }.revision(&mut request.start_revision);
     request
 }
 
@@ -200,6 +202,9 @@ impl Real {
         self.revision(&mut range.min_create_revision);
         self.revision(&mut range.max_create_revision);
         range.keys_only &= self.keys_only;
+        if !self.equals {
+            range.sort_by = SortBy::Key;
+        }
     }
 
     fn txn(&self, txn: &mut TxnRequest) {

@@ -1,0 +1,150 @@
+//! etcd's own protocol: gRPC over HTTP/2, for servers from 3.3 on. Calls share one connection, which the calling
+//! threads drive ([`link`]); watches and keep-alives share another one, which has a thread ([`streams`]).
+
+mod answer;
+mod decode;
+mod encode;
+mod link;
+#[allow(clippy::doc_markdown)]
+mod proto;
+mod route;
+mod socket;
+mod status;
+mod streams;
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::{Builder, Connection, SendRequest};
+
+use self::link::Link;
+use self::route::Route;
+use self::socket::Socket;
+use self::streams::Streams;
+use super::connect::Place;
+use super::tls::Tls;
+use super::{Context, Transport, WatchStream};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Repeat, Reply, Request, WatchRequest, WatchSink};
+use crate::options::Options;
+use crate::wait::{Interrupted, Missed, Single};
+
+/// One endpoint, spoken to with gRPC.
+pub struct Grpc {
+    route: Arc<Route>,
+    /// The connection for calls.
+    link: Single<Arc<Link>>,
+    streams: Streams,
+}
+
+impl Grpc {
+    /// A transport to `place`; connects when it is first used.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a host that is none.
+    pub fn new(name: &str, place: Place, tls: Option<&Arc<Tls>>, options: &Options) -> Result<Self> {
+        let route = Arc::new(Route::new(name, place, tls, options)?);
+        Ok(Grpc { streams: Streams::new(route.clone()), link: Single::default(), route })
+    }
+
+    /// The connection for calls: the one there is, or a new one.
+    fn link(&self, context: &Context) -> Result<Arc<Link>> {
+        if let Some(link) = self.link.peek() {
+            if link.is_usable() {
+                return Ok(link);
+            }
+            self.link.forget(|current| Arc::ptr_eq(current, &link));
+        }
+        let dial = || Link::new(self.route.dial(context.send_by)?, self.route.max_reply).map(Arc::new);
+        self.link.get(context.send_by, context.cancel, dial).map_err(|missed| match missed {
+            Missed::Own(error) | Missed::Theirs(error) => error,
+            Missed::Interrupted(Interrupted::Canceled) => Error::closed(),
+            Missed::Interrupted(Interrupted::Timeout) => {
+                Error::new(ErrorKind::Timeout, "no connection in time")
+            }
+        })
+    }
+
+    fn exchange(&self, request: &Request, context: &Context) -> Result<Reply> {
+        if let Request::LeaseKeepAlive { id } = request {
+            return self.streams.keep_alive(*id, context);
+        }
+        let (path, message) = encode::request(request);
+        if message.len() > self.route.max_request {
+            let fault = format!(
+                "{} bytes are over max_request_bytes ({})",
+                message.len(),
+                self.route.max_request
+            );
+            return Err(Error::new(ErrorKind::TooLarge, fault));
+        }
+        let timeout = context.deadline.remaining();
+        if timeout == Some(Duration::ZERO) {
+            return Err(Error::new(ErrorKind::Timeout, "no time left to send it"));
+        }
+        let head = self.route.head(path, context.token, timeout, needs_leader(request))?;
+        let link = self.link(context)?;
+        if request.repeat() == Repeat::Harmful {
+            link.check_alive(context.send_by, context.cancel)?;
+        }
+        let answer = link.call(head, message, context.deadline, context.cancel)?;
+        decode::reply(request, answer)
+            .ok_or_else(|| status::bad_reply("answered with something else than etcd's message"))
+    }
+}
+
+/// Whether only a member that has a leader can answer: one without would let it wait in vain.
+fn needs_leader(request: &Request) -> bool {
+    request.is_linearizable()
+        || matches!(
+            request,
+            Request::LeaseGrant { .. }
+                | Request::LeaseRevoke { .. }
+                | Request::LeaseKeepAlive { .. }
+                | Request::Compact { .. }
+        )
+}
+
+impl Transport for Grpc {
+    fn call(&self, request: &Request, context: &Context) -> Result<Reply> {
+        self.exchange(request, context).map_err(|error| error.at(&self.route.name))
+    }
+
+    fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
+        self.streams.watch(request, sink, context).map_err(|error| error.at(&self.route.name))
+    }
+
+    fn finds_silence(&self) -> bool {
+        true
+    }
+}
+
+/// How both kinds of connection are begun.
+fn http2(stream_window: u32, connection_window: u32) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .enable_push(false)
+        .initial_window_size(stream_window)
+        .initial_connection_window_size(connection_window)
+        // A server's messages about errors are long at times, but no more than that.
+        .max_header_list_size(64 << 10)
+        // Calls that were given up, and whose answers are still to come.
+        .max_concurrent_reset_streams(1024);
+    builder
+}
+
+/// Begins a connection: that only writes into a buffer.
+fn greet(
+    handshake: impl Future<Output = std::result::Result<Http2, h2::Error>>,
+) -> Result<(SendRequest<Bytes>, Connection<Socket, Bytes>)> {
+    match pin!(handshake).poll(&mut TaskContext::from_waker(Waker::noop())) {
+        Poll::Ready(greeted) => greeted.map_err(status::of_http2),
+        Poll::Pending => Err(Error::new(ErrorKind::Unavailable, "the connection takes nothing")),
+    }
+}
+
+type Http2 = (SendRequest<Bytes>, Connection<Socket, Bytes>);
