@@ -9,10 +9,10 @@ use crate::error::Error;
 use crate::model::*;
 use crate::options::{DefaultScheme, Options, Secret, TABLE};
 use crate::transport::connect::Place;
-use crate::transport::json::decode;
-use crate::transport::json::watch::Reader;
 use crate::transport::fragments::Fragments;
 use crate::transport::json::Json;
+use crate::transport::json::decode;
+use crate::transport::json::watch::Reader;
 use crate::wait::{Cancel, Deadline, Mailbox};
 
 /// A list of servers, behind one byte that chooses the default scheme and two that are the default port. What
@@ -107,7 +107,8 @@ fn answer(letter: u8, body: &[u8]) {
 fn watch(lines: &[u8]) {
     let created = Mailbox::default();
     let sink: WatchSink = Box::new(|item| item.inspect_err(check).is_ok());
-    Reader { endpoint: "here".into(), created: created.clone(), sink, fragments: Fragments::default() }.run(lines);
+    Reader { endpoint: "here".into(), created: created.clone(), sink, fragments: Fragments::default() }
+        .run(lines);
     let opened = created.recv(Deadline::NEVER, Cancel::NEVER).expect("nothing ends this wait early");
     drop(opened.inspect_err(check));
 }

@@ -137,7 +137,9 @@ impl Target {
                 let tls = tls.filter(|_| secure);
                 match protocol {
                     Protocol::Grpc => Arc::new(Grpc::new(&name, place, tls, options)?),
-                    Protocol::Json => Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout)),
+                    Protocol::Json => {
+                        Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout))
+                    }
                 }
             }
         };
@@ -180,9 +182,8 @@ fn shown(word: &str) -> String {
 }
 
 fn parse_one(word: &str, options: &Options) -> Result<Target> {
-    let bad = |fault: &str| {
-        Error::invalid(format!("endpoint {:?}: {fault}; allowed: {ALLOWED}", shown(word)))
-    };
+    let bad =
+        |fault: &str| Error::invalid(format!("endpoint {:?}: {fault}; allowed: {ALLOWED}", shown(word)));
     let default = if options.wants_tls() { "https" } else { "http" };
     let (scheme, rest) = word.split_once("://").unwrap_or((default, word));
     let (protocol, scheme) = match scheme.strip_prefix("json+") {

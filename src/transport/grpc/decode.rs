@@ -153,7 +153,6 @@ fn decode_alarm(alarm: &proto::AlarmMember) -> Option<Alarm> {
     Some(Alarm { member: alarm.member_id, kind })
 }
 
-
 fn all<A, B: From<A>>(messages: Vec<A>) -> Vec<B> {
     messages.into_iter().map(B::from).collect()
 }

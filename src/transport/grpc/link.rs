@@ -40,13 +40,12 @@ pub struct Link {
     pings: Mutex<PingPong>,
     /// It takes no new calls.
     over: AtomicBool,
+    why_ended: Mutex<Option<Error>>,
     reply_limit: usize,
 }
 
-struct Engine {
-    connection: Connection<Socket, Bytes>,
-    ended: bool,
-}
+/// `None` when it has ended.
+type Engine = Option<Connection<Socket, Bytes>>;
 
 #[derive(Default)]
 struct Turns {
@@ -68,13 +67,14 @@ impl Link {
         })?;
         Ok(Link {
             requests,
-            engine: Mutex::new(Engine { connection, ended: false }),
+            engine: Mutex::new(Some(connection)),
             queued: AtomicBool::new(false),
             turns: Mutex::default(),
             socket: shared,
             signal: Arc::new(signal),
             pings: Mutex::new(pings),
             over: AtomicBool::new(false),
+            why_ended: Mutex::default(),
             reply_limit,
         })
     }
@@ -113,7 +113,10 @@ impl Link {
         drop(pings);
         let error = match result {
             Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => self.explained(status::of_http2(error)),
+            Ok(Err(error)) => {
+                let why = lock(&self.why_ended).clone();
+                self.explained(why.unwrap_or_else(|| status::of_http2(error)))
+            }
             Err(Interrupted::Canceled) => return Err(Error::closed()),
             Err(Interrupted::Timeout) => {
                 let fault = format!("no sign of life within {} ms", asked.elapsed().as_millis());
@@ -140,8 +143,8 @@ impl Link {
         self.flush();
         let mut only = None;
         match self.wait(deadline, cancel, |context| answer.poll_only(&mut only, context)) {
-            Ok(Ok(message)) => return Ok(message),
-            Ok(Err(error)) => return Err(self.explained(error)),
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => Err(self.explained(error)),
             Err(interrupted) => {
                 drop(answer);
                 // The server is told that nobody waits any more.
@@ -173,7 +176,11 @@ impl Link {
             return fault;
         }
         let never_heard_of = self.socket.silence().is_none() && error.kind() == ErrorKind::Unavailable;
-        if never_heard_of { error.advise("is etcd running there? If it wants TLS, say https://") } else { error }
+        if never_heard_of {
+            error.advise("is etcd running there? If it wants TLS, say https://")
+        } else {
+            error
+        }
     }
 
     /// Sends what is queued, unless another thread is about to.
@@ -204,14 +211,14 @@ impl Link {
     }
 
     fn poll(&self, engine: &mut Engine) {
-        if engine.ended {
-            return;
-        }
+        let Some(connection) = engine else { return };
         let mut context = Context::from_waker(Waker::noop());
-        let ended = Pin::new(&mut engine.connection).poll(&mut context).is_ready();
-        if ended {
-            engine.ended = true;
+        if let Poll::Ready(ended) = Pin::new(connection).poll(&mut context) {
+            let why = ended.err().map_or_else(|| status::lost("the server has closed it"), status::of_http2);
+            *lock(&self.why_ended) = Some(why);
             self.retire();
+            // This tells everybody who waits for something on it.
+            *engine = None;
         } else if self.socket.wants_write.load(Ordering::Relaxed) {
             // The leader has to wait for that as well.
             self.signal.give();

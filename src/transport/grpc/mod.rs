@@ -29,7 +29,7 @@ use super::connect::Place;
 use super::tls::Tls;
 use super::{Context, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Repeat, Reply, Request, WatchRequest, WatchSink};
+use crate::model::{Body, Reply, Request, WatchRequest, WatchSink};
 use crate::options::Options;
 use crate::wait::{Interrupted, Missed, Single};
 
@@ -75,11 +75,8 @@ impl Grpc {
         }
         let (path, message) = encode::request(request);
         if message.len() > self.route.max_request {
-            let fault = format!(
-                "{} bytes are over max_request_bytes ({})",
-                message.len(),
-                self.route.max_request
-            );
+            let fault =
+                format!("{} bytes are over max_request_bytes ({})", message.len(), self.route.max_request);
             return Err(Error::new(ErrorKind::TooLarge, fault));
         }
         let timeout = context.deadline.remaining();
@@ -88,12 +85,21 @@ impl Grpc {
         }
         let head = self.route.head(path, context.token, timeout, needs_leader(request))?;
         let link = self.link(context)?;
-        if request.repeat() == Repeat::Harmful {
+        if !request.reads_only() {
             link.check_alive(context.send_by, context.cancel)?;
         }
         let answer = link.call(head, message, context.deadline, context.cancel)?;
         decode::reply(request, answer)
             .ok_or_else(|| status::bad_reply("answered with something else than etcd's message"))
+    }
+}
+
+impl Grpc {
+    fn is_3_3(&self, context: &Context) -> bool {
+        match self.exchange(&Request::Status, context).map(|reply| reply.body) {
+            Ok(Body::Status(status)) => status.version.starts_with("3.3."),
+            _ => false,
+        }
     }
 }
 
@@ -115,7 +121,13 @@ impl Transport for Grpc {
     }
 
     fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
-        self.streams.watch(request, sink, context).map_err(|error| error.at(&self.route.name))
+        self.streams.watch(request, sink, context).map_err(|error| {
+            let ambiguous = error.kind() == ErrorKind::PermissionDenied && context.token.is_some();
+            // etcd 3.3 says the same of a token that is over as of something that is not permitted.
+            let error =
+                if ambiguous && self.is_3_3(context) { error.also("or invalid auth token") } else { error };
+            error.at(&self.route.name)
+        })
     }
 
     fn finds_silence(&self) -> bool {

@@ -45,15 +45,20 @@ pub fn too_large(length: usize, limit: usize) -> Error {
     error.advise("raise max_reply_bytes, or read with a limit")
 }
 
+/// A connection that broke.
+pub fn lost(why: &str) -> Error {
+    let error = Error::new(ErrorKind::Unavailable, format!("connection lost: {why}"));
+    error.os_error_is(libc::ECONNRESET).outcome_is(Outcome::Unknown)
+}
+
 /// A stream or connection that failed.
 pub fn of_http2(error: h2::Error) -> Error {
-    let unavailable = |fault: String| {
-        let error = Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNRESET);
-        error.outcome_is(Outcome::Unknown)
-    };
     if let Some(io) = error.get_io() {
-        return unavailable(format!("connection lost: {io}"));
+        return lost(&io.to_string());
     }
+    let unavailable = |fault: String| {
+        Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNRESET).outcome_is(Outcome::Unknown)
+    };
     match error.reason() {
         // What came behind the last one that the server names was not looked at.
         Some(reason) if error.is_go_away() && error.is_remote() => {
@@ -101,7 +106,8 @@ mod tests {
 
     #[test]
     fn messages_are_decoded_and_broken_ones_taken_as_they_are() {
-        for (text, decoded) in [("a%20b%25", "a b%"), ("%", "%"), ("%4", "%4"), ("%zz%C3%A4", "%zzä"), ("", "")]
+        for (text, decoded) in
+            [("a%20b%25", "a b%"), ("%", "%"), ("%4", "%4"), ("%zz%C3%A4", "%zzä"), ("", "")]
         {
             assert_eq!(percent_decoded(text.as_bytes()), decoded);
         }

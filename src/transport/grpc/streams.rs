@@ -7,10 +7,11 @@ mod worker;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use self::worker::Worker;
-use super::encode;
 use super::route::Route;
+use super::{encode, status};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Header, Reply, WatchRequest, WatchSink};
 use crate::options::Secret;
@@ -92,9 +93,7 @@ impl Drop for KeepAlive {
 }
 
 fn lost() -> Error {
-    Error::new(ErrorKind::Unavailable, "connection lost")
-        .os_error_is(libc::ECONNRESET)
-        .outcome_is(Outcome::Unknown)
+    status::lost("it was closed")
 }
 
 /// The orders that the thread has not taken yet.
@@ -110,6 +109,8 @@ struct Queue {
     closed: bool,
     /// Nobody will give any.
     abandoned: bool,
+    /// The thread is connecting, which may take a while.
+    dialing: bool,
 }
 
 impl Orders {
@@ -125,36 +126,45 @@ impl Orders {
         Ok(())
     }
 
-    fn abandon(&self) {
-        lock(&self.queue).abandoned = true;
+    /// Lets the thread end. Tells whether it does so at once.
+    fn abandon(&self) -> bool {
+        let mut queue = lock(&self.queue);
+        queue.abandoned = true;
+        let at_once = !queue.dialing;
+        drop(queue);
         self.signal.give();
+        at_once
     }
 }
 
 /// The way to the thread of one endpoint.
 pub struct Streams {
     route: Arc<Route>,
-    /// Those of the thread that runs, if one does.
-    orders: Mutex<Option<Arc<Orders>>>,
+    /// The thread that runs, if one does, and its orders.
+    current: Mutex<Option<(Arc<Orders>, JoinHandle<()>)>>,
 }
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        if let Some(orders) = lock(&self.orders).take() {
-            orders.abandon();
+        if let Some((orders, thread)) = lock(&self.current).take() {
+            // A reader that the thread itself lets go of may be the last one to hold the client.
+            let own = thread.thread().id() == std::thread::current().id();
+            if orders.abandon() && !own {
+                let _ = thread.join();
+            }
         }
     }
 }
 
 impl Streams {
     pub fn new(route: Arc<Route>) -> Self {
-        Streams { route, orders: Mutex::new(None) }
+        Streams { route, current: Mutex::new(None) }
     }
 
     /// Gives an order to the thread, which is started if there is none. Tells whose it is now.
     fn give(&self, mut order: Order) -> Result<Arc<Orders>> {
-        let mut current = lock(&self.orders);
-        if let Some(orders) = &*current {
+        let mut current = lock(&self.current);
+        if let Some((orders, _)) = &*current {
             match orders.give(order) {
                 Ok(()) => return Ok(orders.clone()),
                 Err(back) => order = back,
@@ -164,11 +174,13 @@ impl Streams {
             Error::new(ErrorKind::NoResource, format!("no {what}: {error}")).caused_by(&error)
         };
         let signal = Signal::new().map_err(|error| no_resource("file descriptor", error))?;
-        let orders = Arc::new(Orders { queue: Mutex::default(), signal });
+        let queue = Queue { dialing: true, ..Queue::default() };
+        let orders = Arc::new(Orders { queue: Mutex::new(queue), signal });
         let _ = orders.give(order);
         let worker = Worker::new(self.route.clone(), orders.clone());
-        sys::spawn("etcd-streams", move || worker.run()).map_err(|error| no_resource("thread", error))?;
-        *current = Some(orders.clone());
+        let thread = sys::spawn("etcd-streams", move || worker.run());
+        let thread = thread.map_err(|error| no_resource("thread", error))?;
+        *current = Some((orders.clone(), thread));
         Ok(orders)
     }
 
@@ -180,12 +192,12 @@ impl Streams {
         let request = encode::watch(request);
         let orders = self.give(Order::Watch { watch, request, token: context.token.cloned() })?;
         let guard = Guard { key, sink, orders };
-        let header = opened.recv(context.deadline, context.cancel).map_err(|interrupted| match interrupted {
-            Interrupted::Canceled => Error::closed(),
-            Interrupted::Timeout => {
-                Error::new(ErrorKind::Timeout, "the watch was not confirmed in time").outcome_is(Outcome::Unknown)
-            }
-        })??;
+        let header =
+            opened.recv(context.deadline, context.cancel).map_err(|interrupted| match interrupted {
+                Interrupted::Canceled => Error::closed(),
+                Interrupted::Timeout => Error::new(ErrorKind::Timeout, "the watch was not confirmed in time")
+                    .outcome_is(Outcome::Unknown),
+            })??;
         Ok(WatchStream { header, guard: Box::new(guard) })
     }
 

@@ -69,8 +69,9 @@ impl Connector<()> for Connect {
             told.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
             interrupt::uses(&handle)
         };
-        let stream =
-            self.open(details, known).map_err(|error| ureq::Error::Other(Box::new(ConnectFailed::from(error))))?;
+        let stream = self
+            .open(details, known)
+            .map_err(|error| ureq::Error::Other(Box::new(ConnectFailed::from(error))))?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Socket { stream, buffers }))
@@ -228,7 +229,8 @@ impl Resolver for Resolve {
         _: &ureq::config::Config,
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let addresses = self.look_up(uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80), timeout)?;
+        let addresses =
+            self.look_up(uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80), timeout)?;
         let mut found = ResolvedSocketAddrs::from_fn(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
         // As many as ureq's list holds.
         addresses.into_iter().take(16).for_each(|address| found.push(address));

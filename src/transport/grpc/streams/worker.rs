@@ -51,6 +51,7 @@ impl Worker {
             let builder = http2(STREAM_WINDOW, CONNECTION_WINDOW);
             Ok((shared, greet(builder.handshake(socket))?))
         });
+        lock(&self.orders.queue).dialing = false;
         match connected {
             Ok((socket, (requests, connection))) => {
                 Serving::new(&self, socket, requests, connection).run();
