@@ -43,6 +43,8 @@ impl Place {
     pub fn connect(&self) -> Result<Socket> {
         let socket = TcpStream::connect(("127.0.0.1", self.port))?;
         socket.set_nodelay(true)?;
+        // Over only when something is broken.
+        socket.set_read_timeout(Some(Duration::from_secs(60)))?;
         Ok(match &self.tls {
             None => Socket::Plain(socket),
             Some(config) => {

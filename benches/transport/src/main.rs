@@ -13,6 +13,8 @@ mod proto;
 mod raw;
 mod stats;
 mod table;
+mod targets;
+mod watch;
 
 use std::process::{Command, ExitCode};
 
@@ -21,7 +23,8 @@ use crate::etcd::Certificate;
 use crate::measure::{Measured, measure};
 use crate::options::Settings;
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+type Result<T> = std::result::Result<T, Failure>;
 
 fn main() -> ExitCode {
     match run() {
@@ -48,6 +51,12 @@ fn run() -> Result<()> {
     for section in sections(&settings) {
         measured.extend(show(section, &certificate, &settings)?);
     }
+    let mut watched = Vec::new();
+    if settings.wants(&["plain", "watch"]) {
+        watched = watch::measure(&certificate, settings.rounds)?;
+        table::watches(&watched);
+    }
+    targets::print(&measured, &watched);
     println!("\nload at the end {}", load());
     Ok(())
 }

@@ -10,9 +10,9 @@ use etcd::ffi::types::{etcd_result, etcd_session};
 use etcd::model::{Compare, KeyRange, Op, PutRequest, RangeRequest, TxnRequest};
 use etcd::{Client, Options};
 
-use crate::Result;
 use crate::cell::{Caller, Load, Threads, Work};
 use crate::etcd::Place;
+use crate::{Failure, Result};
 
 pub const RUST: &str = "this library, Rust";
 pub const C: &str = "this library, C";
@@ -170,6 +170,6 @@ pub fn done(function: &str, result: etcd_result) -> Result<()> {
     if result == etcd_result::ETCD_OK { Ok(()) } else { Err(last_error(function)) }
 }
 
-fn last_error(function: &str) -> Box<dyn std::error::Error + Send + Sync> {
+fn last_error(function: &str) -> Failure {
     format!("{function}: {}", std::io::Error::last_os_error()).into()
 }

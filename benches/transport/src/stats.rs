@@ -13,6 +13,15 @@ pub struct Round {
     pub cpu: f64,
 }
 
+/// How events came in one round.
+#[derive(Debug, Clone, Copy)]
+pub struct Flow {
+    /// Events a second.
+    pub rate: f64,
+    /// The client's CPU time for each, in microseconds.
+    pub cpu: f64,
+}
+
 /// Runs while a round does.
 pub struct Clock {
     start: Instant,
@@ -35,9 +44,10 @@ impl Clock {
     }
 
     /// Stops it after so many events.
-    pub fn stop_after(self, events: usize) -> (f64, f64) {
+    pub fn stop_after(self, events: usize) -> Flow {
         let (took, cpu) = (self.start.elapsed(), cpu() - self.cpu);
-        (events as f64 / took.as_secs_f64(), microseconds(cpu) / events as f64)
+        let events = events as f64;
+        Flow { rate: events / took.as_secs_f64(), cpu: microseconds(cpu) / events }
     }
 }
 
