@@ -86,7 +86,8 @@ impl Write for Socket {
     }
 }
 
-/// A folder in memory, where there is one. The tests, too, remove those that were left behind.
+/// A folder in memory, where there is one. Named as the tests name theirs, which remove what was left behind by
+/// processes that were killed.
 pub struct Folder(PathBuf);
 
 impl Folder {

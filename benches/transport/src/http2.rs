@@ -232,7 +232,10 @@ impl<S: Read + Write> Http2<S> {
             DATA if flags & PADDED != 0 => return Err("padding".into()),
             DATA => self.data(id, payload, flags & END_STREAM != 0)?,
             HEADERS if flags & END_STREAM != 0 => self.end(id)?,
-            RESET => return Err(format!("the server reset stream {id}").into()),
+            // Behind an answer it only says that the rest of the request is not wanted, which there is none of.
+            RESET if self.streams.iter().any(|stream| stream.id == id) => {
+                return Err(format!("the server reset stream {id}").into());
+            }
             GOAWAY => return Err("the server said goodbye".into()),
             SETTINGS if flags & ACK == 0 => self.settings(payload),
             PING if flags & ACK == 0 => frame(&mut self.output, PING, ACK, 0, &self.input[payload]),

@@ -89,8 +89,9 @@ fn candidates(place: &Place, load: &Arc<Load>, threads: usize) -> Result<Vec<Box
         Box::new(ours::rust(place, load, threads)?),
         Box::new(ours::c(place, load, threads)?),
         Box::new(ours::json(place, load, threads)?),
-        Box::new(peers::Tasks::new(peers::CURRENT_THREAD, place, load, threads)?),
-        Box::new(peers::Tasks::new(peers::MULTI_THREAD, place, load, threads)?),
+        Box::new(peers::threads(peers::CURRENT_THREAD, place, load, threads)?),
+        Box::new(peers::threads(peers::MULTI_THREAD, place, load, threads)?),
+        Box::new(peers::Tasks::new(place, load, threads)?),
     ])
 }
 
