@@ -86,17 +86,31 @@ impl Write for Socket {
     }
 }
 
-/// A folder in memory, where there is one. Named as the tests name theirs, which remove what was left behind by
-/// processes that were killed.
+/// A folder in memory, where there is one.
 pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Result<Self> {
-        let memory = Path::new("/dev/shm");
-        let base = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-        let folder = base.join(format!("etcd-api-{}-bench-{name}", std::process::id()));
+        let folder = memory().join(format!("etcd-api-{}-bench-{name}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         Ok(Folder(folder))
+    }
+}
+
+fn memory() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+/// Removes the folders of runs that were killed: they may be large. (The tests, whose folders are named alike, would
+/// do it, too.)
+pub fn remove_leftovers() {
+    for entry in std::fs::read_dir(memory()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("etcd-api-").and_then(|rest| rest.split_once("-bench-"));
+        if owner.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 

@@ -43,18 +43,30 @@ fn run() -> Result<()> {
     {
         return delay::run(server.parse()?);
     }
+    if arguments.iter().any(|argument| argument == "--help") {
+        println!("{}", options::HELP);
+        return Ok(());
+    }
     let settings = Settings::parse(arguments)?;
+    compare(&settings)
+}
+
+/// Makes all the tables that are wanted.
+fn compare(settings: &Settings) -> Result<()> {
+    etcd::remove_leftovers();
     let certificate = Certificate::new()?;
     ours::set_authority(&certificate.pem());
-    println!("{}", about(&settings));
-    let mut measured = Vec::new();
-    for section in sections(&settings) {
-        measured.extend(show(section, &certificate, &settings)?);
+    println!("{}", about(settings));
+    let (mut measured, mut watched) = (Vec::new(), Vec::new());
+    for section in sections(settings) {
+        measured.extend(show(section, &certificate, settings)?);
     }
-    let mut watched = Vec::new();
-    if settings.wants(&["plain", "watch"]) {
+    if settings.wants(&["plain", "64", "watch"]) {
         watched = watch::measure(&certificate, settings.rounds)?;
         table::watches(&watched);
+    }
+    if measured.is_empty() && watched.is_empty() {
+        return Err(format!("no table is all of this\n\n{}", options::HELP).into());
     }
     targets::print(&measured, &watched);
     println!("\nload at the end {}", load());

@@ -1,11 +1,11 @@
-//! What can be said on the command line.
+//! What can be asked for on the command line.
 
 use std::time::Duration;
 
 use crate::Result;
 use crate::measure::Rounds;
 
-const HELP: &str = "\
+pub const HELP: &str = "\
 benches/transport/run [OPTION]...
 
   --quick            64 byte values, 1 and 16 threads, 3 rounds of 60 ms: under a minute
