@@ -3,7 +3,7 @@
 # make check     the inner loop: what needs no etcd, Julia or Node
 # make fuzz      a million damaged inputs for each parser
 # make long      everything at full size; the figures go to target/long
-# make bench     benches/README.md
+# make bench     benches/README.md (TRANSPORT=--quick: the shorter way)
 # make install   PREFIX=/usr/local DESTDIR=
 CARGO   ?= cargo
 PREFIX  ?= /usr/local
@@ -50,6 +50,7 @@ long:
 
 bench:
 	$(CARGO) bench --bench store
+	benches/transport/run $(TRANSPORT)
 
 fuzz:
 	fuzz/run 1000000
