@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use slab::Slab;
+
 use crate::error::{Error, ErrorKind};
 
 /// A moment after which waiting is over, or never.
@@ -58,7 +60,7 @@ pub struct Cancel(Option<Arc<CancelState>>);
 #[derive(Default)]
 struct CancelState {
     triggered: AtomicBool,
-    listeners: Mutex<(u64, Vec<(u64, Listener)>)>,
+    listeners: Mutex<Slab<Listener>>,
 }
 
 impl Cancel {
@@ -75,10 +77,8 @@ impl Cancel {
         let Some(state) = &self.0 else { return };
         state.triggered.store(true, Ordering::SeqCst);
         // Called without the lock: a listener may take others.
-        let listeners = lock(&state.listeners).1.clone();
-        for (_, listener) in listeners {
-            listener();
-        }
+        let listeners: Vec<Listener> = lock(&state.listeners).iter().map(|(_, one)| one.clone()).collect();
+        listeners.iter().for_each(|listener| listener());
     }
 
     /// Whether it was triggered.
@@ -90,15 +90,11 @@ impl Cancel {
     pub fn listen(&self, listener: impl Fn() + Send + Sync + 'static) -> Listening<'_> {
         let Some(state) = &self.0 else { return Listening(None) };
         let listener: Listener = Arc::new(listener);
-        let mut listeners = lock(&state.listeners);
-        listeners.0 += 1;
-        let id = listeners.0;
-        listeners.1.push((id, listener.clone()));
-        drop(listeners);
+        let place = lock(&state.listeners).insert(listener.clone());
         if self.is_triggered() {
             listener();
         }
-        Listening(Some((state, id)))
+        Listening(Some((state, place)))
     }
 }
 
@@ -115,12 +111,13 @@ impl std::fmt::Debug for Cancel {
 }
 
 /// Keeps a listener in place.
-pub struct Listening<'a>(Option<(&'a CancelState, u64)>);
+pub struct Listening<'a>(Option<(&'a CancelState, usize)>);
 
 impl Drop for Listening<'_> {
     fn drop(&mut self) {
-        if let Some((state, listening)) = self.0 {
-            lock(&state.listeners).1.retain(|(id, _)| *id != listening);
+        if let Some((state, place)) = self.0 {
+            let listener = lock(&state.listeners).remove(place);
+            drop(listener);
         }
     }
 }
