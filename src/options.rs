@@ -60,6 +60,8 @@ pub struct Options {
     pub retry_limit: u32,
     /// How many repetitions a client may spend before answers have earned new ones.
     pub retry_budget: u32,
+    /// How often the list of endpoints is made anew from the members of the cluster; zero: never.
+    pub sync_interval: Duration,
     /// How long a request may be, in bytes.
     pub max_request_bytes: usize,
     /// How long an answer may be, in bytes.
@@ -228,6 +230,13 @@ pub const TABLE: &[OptionSpec] = &[
         "how many repetitions all calls of a client may spend; each success earns a tenth of one back",
     ),
     row(
+        "sync_interval_ms",
+        Kind::Number(0, LONGEST_MS, |o, ms| o.sync_interval = Duration::from_millis(ms)),
+        "0",
+        "how often, between two calls, the list of endpoints is made anew from what the members of the cluster tell \
+         clients to use; 0: never",
+    ),
+    row(
         "max_request_bytes",
         Kind::Number(1024, 1 << 31, |o, bytes| o.max_request_bytes = bytes as usize),
         "67108864",
@@ -309,6 +318,7 @@ impl Options {
             connect_timeout: Duration::ZERO,
             retry_limit: 0,
             retry_budget: 0,
+            sync_interval: Duration::ZERO,
             max_request_bytes: 0,
             max_reply_bytes: 0,
             user: String::new(),

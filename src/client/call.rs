@@ -18,6 +18,7 @@ impl Client {
     /// # Errors
     /// See [`Error::outcome`] for whether a failed write may have had its effect.
     pub fn call(&self, request: &Request) -> Result<Reply> {
+        self.sync_if_due();
         self.call_in(&self.context(), request, request.repeat())
     }
 

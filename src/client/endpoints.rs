@@ -1,8 +1,10 @@
 //! The endpoint list: how it is written, and which endpoint is asked next.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use once_cell::race::OnceBox;
 
 use crate::error::{Error, Result};
 use crate::options::{DefaultScheme, Options};
@@ -13,6 +15,7 @@ use crate::transport::grpc::Grpc;
 use crate::transport::json::Json;
 use crate::transport::mem::Mem;
 use crate::transport::tls::Tls;
+use crate::wait::lock;
 
 /// One endpoint.
 pub struct Endpoint {
@@ -30,30 +33,88 @@ struct Health {
     failures: AtomicU32,
     /// The boot time, in microseconds, until which it is asked only when the others have failed, too.
     rests_until: AtomicU64,
+    /// The list has no such endpoint any more.
+    is_left: AtomicBool,
 }
 
 /// How long an endpoint rests after its first failure; doubled with each further one.
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(30);
 
-/// All endpoints of a client.
+/// All endpoints of a client. A position means the same endpoint for ever, also when the list is made anew from the
+/// members of the cluster: those that are not listed any more are left alone.
 pub struct Endpoints {
-    list: Vec<Endpoint>,
+    places: Box<[OnceBox<Endpoint>]>,
+    /// How many places are taken.
+    taken: AtomicUsize,
     embedded: bool,
     /// The one that answered last; the others follow in the order of the list.
     preferred: AtomicUsize,
+    /// For endpoints that are found later.
+    tls: Option<Arc<Tls>>,
+    protocol: Protocol,
+    listing: Mutex<()>,
 }
+
+/// How many endpoints may come to those that were given.
+const FOUND_LATER: usize = 64;
 
 impl Endpoints {
     /// Reads the list in `options`. Nothing is contacted.
     pub fn open(options: &Options) -> Result<Self> {
         let targets = parse(&options.endpoints, options)?;
-        let secure = targets.iter().any(|target| matches!(target, Target::Server { secure: true, .. }));
+        let secure = targets.iter().any(Target::is_secure);
         let tls = if secure { Some(Arc::new(Tls::open(options)?)) } else { None };
-        let embedded = matches!(targets[..], [Target::Mem(_)]);
-        let open = |target: Target| target.open(options, tls.as_ref());
-        let list = targets.into_iter().map(open).collect::<Result<_>>()?;
-        Ok(Endpoints { list, embedded, preferred: AtomicUsize::new(0) })
+        let protocol = match targets.first() {
+            Some(Target::Server { protocol, .. }) => *protocol,
+            _ => Protocol::Grpc,
+        };
+        let endpoints = Endpoints {
+            places: (0..targets.len() + FOUND_LATER).map(|_| OnceBox::new()).collect(),
+            taken: AtomicUsize::new(0),
+            embedded: matches!(targets[..], [Target::Mem(_)]),
+            preferred: AtomicUsize::new(0),
+            tls,
+            protocol,
+            listing: Mutex::new(()),
+        };
+        targets.into_iter().try_for_each(|target| endpoints.add(target, options))?;
+        Ok(endpoints)
+    }
+
+    fn add(&self, target: Target, options: &Options) -> Result<()> {
+        let position = self.taken.load(Ordering::Relaxed);
+        let Some(place) = self.places.get(position) else {
+            return Err(Error::invalid("too many endpoints came and went; open a new client"));
+        };
+        let endpoint = target.open(options, self.tls.as_ref())?;
+        let _ = place.set(Box::new(endpoint));
+        self.taken.store(position + 1, Ordering::Release);
+        Ok(())
+    }
+
+    /// Makes this the list: URLs as members advertise them.
+    ///
+    /// # Errors
+    /// When one of them can't be used; the list is as before then.
+    pub fn relist(&self, urls: &[String], options: &Options) -> Result<()> {
+        let _one_at_a_time = lock(&self.listing);
+        let prefix = if self.protocol == Protocol::Json { "json+" } else { "" };
+        let targets = urls.iter().map(|url| parse_one(&format!("{prefix}{url}"), options));
+        let targets = targets.collect::<Result<Vec<_>>>()?;
+        if let Some(url) = targets.iter().find(|target| target.is_secure() && self.tls.is_none()) {
+            return Err(Error::invalid(format!("{url} wants TLS, and this client was opened without")));
+        }
+        let names: Vec<String> = targets.iter().map(Target::to_string).collect();
+        for (target, name) in targets.into_iter().zip(&names) {
+            if !self.all().any(|(_, endpoint)| endpoint.name == *name) {
+                self.add(target, options)?;
+            }
+        }
+        for (_, endpoint) in self.all() {
+            endpoint.health.is_left.store(!names.contains(&endpoint.name), Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Whether they are a store of this process.
@@ -61,14 +122,24 @@ impl Endpoints {
         self.embedded
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.list.len()
+    fn all(&self) -> impl Iterator<Item = (usize, &Endpoint)> {
+        let taken = self.taken.load(Ordering::Acquire);
+        self.places[..taken].iter().enumerate().filter_map(|(position, place)| Some((position, place.get()?)))
     }
 
-    /// The endpoint at a position of the list.
+    /// Those that are listed, with their positions.
+    pub fn listed(&self) -> impl Iterator<Item = (usize, &Endpoint)> {
+        self.all().filter(|(_, endpoint)| !endpoint.health.is_left.load(Ordering::Relaxed))
+    }
+
+    /// How many are listed.
+    pub fn len(&self) -> usize {
+        if self.embedded { 1 } else { self.listed().count() }
+    }
+
+    /// The endpoint at a position.
     pub fn at(&self, position: usize) -> &Endpoint {
-        &self.list[position]
+        self.places[position].get().expect("positions are those of endpoints")
     }
 
     /// The position to ask next, when these were asked before in the same call. First each is asked once: the
@@ -76,22 +147,27 @@ impl Endpoints {
     /// rested longest first.
     pub fn next(&self, asked: &[usize]) -> usize {
         let preferred = self.preferred.load(Ordering::Relaxed);
-        if asked.is_empty() && self.list[preferred].health.failures.load(Ordering::Relaxed) == 0 {
+        let health = &self.at(preferred).health;
+        if asked.is_empty()
+            && health.failures.load(Ordering::Relaxed) == 0
+            && !health.is_left.load(Ordering::Relaxed)
+        {
             return preferred;
         }
         let now = microseconds(sys::boot_time());
-        let rank = |position: &usize| {
+        let places = self.places.len();
+        let rank = |(position, endpoint): &(usize, &Endpoint)| {
             let times = asked.iter().filter(|earlier| *earlier == position).count();
-            let rest = self.list[*position].health.rests_until.load(Ordering::Relaxed);
-            let distance = (position + self.len() - preferred) % self.len();
+            let rest = endpoint.health.rests_until.load(Ordering::Relaxed);
+            let distance = (position + places - preferred) % places;
             (times, if rest > now { rest } else { 0 }, distance)
         };
-        (0..self.len()).min_by_key(rank).unwrap_or(0)
+        self.listed().min_by_key(rank).map_or(preferred, |(position, _)| position)
     }
 
     /// It answered.
     pub fn answered(&self, position: usize) {
-        let health = &self.list[position].health;
+        let health = &self.at(position).health;
         if health.failures.load(Ordering::Relaxed) > 0 {
             health.failures.store(0, Ordering::Relaxed);
             health.rests_until.store(0, Ordering::Relaxed);
@@ -103,7 +179,7 @@ impl Endpoints {
 
     /// It failed: for a while it comes after the others.
     pub fn failed(&self, position: usize) {
-        let health = &self.list[position].health;
+        let health = &self.at(position).health;
         let before = health.failures.fetch_add(1, Ordering::Relaxed).min(16);
         let rest = REST.saturating_mul(1 << before).min(LONGEST_REST);
         health.rests_until.store(microseconds(sys::boot_time() + rest), Ordering::Relaxed);
@@ -129,6 +205,10 @@ pub enum Protocol {
 }
 
 impl Target {
+    fn is_secure(&self) -> bool {
+        matches!(self, Target::Server { secure: true, .. })
+    }
+
     fn open(self, options: &Options, tls: Option<&Arc<Tls>>) -> Result<Endpoint> {
         let name = self.to_string();
         let transport: Arc<dyn Transport> = match self {
@@ -379,6 +459,24 @@ mod tests {
         endpoints.failed(2);
         endpoints.answered(1);
         assert_eq!(order(&endpoints, 3), [1, 0, 2], "an answer ends a rest");
+    }
+
+    #[test]
+    fn the_list_can_be_made_anew() {
+        let options = Options { endpoints: "a b c".into(), ..Options::new() };
+        let endpoints = Endpoints::open(&options).unwrap();
+        endpoints.answered(1);
+        let urls = |list: &[&str]| list.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
+        endpoints.relist(&urls(&["http://c:2379", "http://d:1"]), &options).unwrap();
+        let names = || endpoints.listed().map(|(_, endpoint)| endpoint.name.clone()).collect::<Vec<_>>();
+        assert_eq!((names(), endpoints.len()), (urls(&["http://c:2379", "http://d:1"]), 2));
+        assert_eq!(order(&endpoints, 3), [2, 3, 2], "those behind the one that answered last");
+        endpoints.relist(&urls(&["http://b:2379"]), &options).unwrap();
+        assert_eq!(order(&endpoints, 2), [1, 1], "one that comes back has its old position");
+        for bad in ["https://secure:1", "ftp://x", "http://b:0"] {
+            endpoints.relist(&urls(&["http://e:1", bad]), &options).unwrap_err();
+            assert_eq!(names(), ["http://b:2379"], "{bad}");
+        }
     }
 
     #[test]

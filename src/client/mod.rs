@@ -10,6 +10,7 @@ pub mod retry;
 mod watch;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::auth::Auth;
@@ -22,6 +23,7 @@ pub use self::watch::Watcher;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::options::Options;
+use crate::sys;
 use crate::transport::Context;
 use crate::wait::{Cancel, Deadline};
 
@@ -46,6 +48,8 @@ struct Inner {
     auth: Auth,
     identity: Identity,
     budget: Budget,
+    /// The boot time, in milliseconds, at which the list of members is due.
+    next_sync: AtomicU64,
     closed: Cancel,
 }
 
@@ -67,6 +71,7 @@ impl Client {
             auth: Auth::open(&options)?,
             identity: Identity::default(),
             budget: Budget::new(options.retry_budget),
+            next_sync: AtomicU64::new(0),
             closed: Cancel::new(),
             options,
         })))
@@ -218,6 +223,47 @@ impl Client {
         self.members_in(&self.context())
     }
 
+    /// Makes the members of the cluster, as they advertise themselves to clients, the list of endpoints, and tells
+    /// it. Learners and members that have not started are left out.
+    ///
+    /// # Errors
+    /// As [`Client::call`]. `Unavailable` when no member can be used; the list is as before then.
+    pub fn sync_members(&self) -> Result<Vec<String>> {
+        if self.0.endpoints.are_embedded() {
+            return Ok(self.endpoints());
+        }
+        let members = self.members()?;
+        let voters = members.into_iter().filter(|member| !member.is_learner);
+        let urls: Vec<String> = voters.flat_map(|member| member.client_urls).collect();
+        let listed = match urls.is_empty() {
+            true => Err(Error::new(ErrorKind::Unavailable, "no member tells where clients reach it")),
+            false => self.0.endpoints.relist(&urls, &self.0.options),
+        };
+        listed.map_err(|error| error.during("list the members"))?;
+        Ok(self.endpoints())
+    }
+
+    /// Does that if the option says that it is time. Failing, all stays as it is until the next time.
+    fn sync_if_due(&self) {
+        let interval = self.0.options.sync_interval;
+        if interval.is_zero() {
+            return;
+        }
+        let (now, due) = (sys::boot_time(), self.0.next_sync.load(Ordering::Relaxed));
+        let next = (now + interval).as_millis() as u64;
+        let is_due = now.as_millis() as u64 >= due;
+        let one_at_a_time =
+            |due| self.0.next_sync.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if is_due && one_at_a_time(due) {
+            let _ = self.sync_members();
+        }
+    }
+
+    /// The endpoints that are asked, in the order of the list.
+    pub fn endpoints(&self) -> Vec<String> {
+        self.0.endpoints.listed().map(|(_, endpoint)| endpoint.name.clone()).collect()
+    }
+
     fn members_in(&self, context: &Context) -> Result<Vec<Member>> {
         match self.call_in(context, &Request::Members, Repeat::Harmless)?.body {
             Body::Members(members) => Ok(members),
@@ -234,8 +280,8 @@ impl Client {
                 other => Err(mismatch(&other)),
             }
         };
-        let endpoints = &self.0.endpoints;
-        (0..endpoints.len()).map(|position| (endpoints.at(position).name.clone(), ask(position))).collect()
+        let listed = self.0.endpoints.listed();
+        listed.map(|(position, endpoint)| (endpoint.name.clone(), ask(position))).collect()
     }
 
     /// The alarms that are raised.

@@ -10,6 +10,7 @@ cases![
     it_is_one_member_that_leads,
     every_answer_says_who_gave_it,
     a_full_database_takes_nothing_new_and_gives_back,
+    the_same_keys_have_the_same_hash,
     a_corrupt_cluster_takes_no_writes,
 ];
 
@@ -91,6 +92,26 @@ fn a_full_database_takes_nothing_new_and_gives_back(on: &Subject) {
     assert_eq!(on.client.disarm().unwrap(), [full]);
     assert_eq!(on.client.alarms().unwrap(), []);
     on.put("k", "again");
+}
+
+fn the_same_keys_have_the_same_hash(on: &Subject) {
+    let hash = |revision| match on.call(Request::HashKv { revision }).body {
+        Body::HashKv { hash, .. } => hash,
+        other => panic!("{other:?}"),
+    };
+    let first = on.put("k", "1");
+    if on.differs("no-hash-by-json") {
+        return says(&on.refused(Request::HashKv { revision: 0 }), ErrorKind::Unsupported, "no hashes");
+    }
+    let then = hash(0);
+    assert_eq!(hash(0), then);
+    assert_eq!(hash(first), then);
+    on.put("k", "2");
+    assert_ne!(hash(0), then);
+    assert_eq!(hash(first), then, "as it was");
+    says(&on.refused(Request::HashKv { revision: 99 }), ErrorKind::FutureRevision, "future revision");
+    on.client.compact(first + 1).unwrap();
+    says(&on.refused(Request::HashKv { revision: first }), ErrorKind::Compacted, "compacted");
 }
 
 fn a_corrupt_cluster_takes_no_writes(on: &Subject) {

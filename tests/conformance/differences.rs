@@ -22,6 +22,7 @@ const fn json(name: &'static str, versions: &'static [&'static str]) -> Differen
 
 pub const DIFFERENCES: &[Difference] = &[
     json("answers-of-4-mib", &["3.3.25"]),
+    json("no-hash-by-json", &["3.3.25", "3.4.23"]),
     both("alarms-without-header", &["3.3.25", "3.4.23"]),
     both("alarms-not-in-status", &["3.3.25"]),
     both("keys-only-without-lease", &["3.7.3"]),

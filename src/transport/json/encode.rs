@@ -16,7 +16,7 @@ pub fn request(request: &Request) -> (&'static str, Value) {
         Request::Compact { revision, physical } => {
             ("/kv/compaction", json!({"revision": revision.to_string(), "physical": physical}))
         }
-        Request::HashKv { revision } => ("/maintenance/hash", json!({"revision": revision.to_string()})),
+        Request::HashKv { revision } => ("/maintenance/hashkv", json!({"revision": revision.to_string()})),
         Request::LeaseGrant { id, ttl } => {
             ("/lease/grant", json!({"ID": id.to_string(), "TTL": ttl.to_string()}))
         }

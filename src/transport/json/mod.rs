@@ -202,7 +202,17 @@ fn new_agent(place: &Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) ->
 impl Transport for Json {
     fn call(&self, request: &Request, context: &Context) -> Result<Reply> {
         let (method, body) = encode::request(request);
-        let answer = self.run(method, &body, context).map_err(|error| error.at(&self.name))?;
+        let answer = self.run(method, &body, context).map_err(|error| {
+            // Gateways before 3.5 have no such path.
+            let unknown = matches!(request, Request::HashKv { .. }) && error.outcome() == Outcome::Refused;
+            let error = if unknown && error.kind() == ErrorKind::BadReply {
+                Error::new(ErrorKind::Unsupported, "this server's JSON gateway has no hashes")
+                    .advise("use gRPC")
+            } else {
+                error
+            };
+            error.at(&self.name)
+        })?;
         decode::reply(request, &answer).ok_or_else(|| bad_reply(200).at(&self.name))
     }
 
