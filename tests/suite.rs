@@ -12,6 +12,7 @@ mod fuzzing;
 mod header;
 mod identity;
 mod install;
+mod limits;
 mod programs;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]

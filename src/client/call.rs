@@ -172,7 +172,9 @@ impl Client {
                 }
                 Err(failed) => {
                     if context.deadline == Deadline::NEVER {
-                        context = self.context_for(Deadline::NEVER, context.cancel);
+                        let retry_limit = context.retry_limit;
+                        context =
+                            Context { retry_limit, ..self.context_for(Deadline::NEVER, context.cancel) };
                     }
                     if !self.goes_on(&mut course, &context, repeat, position, failed) {
                         return Err(course.into_error());
@@ -226,7 +228,7 @@ impl Client {
         let attempts = Attempts {
             made: course.asked.len(),
             endpoints: self.0.endpoints.len(),
-            limit: self.0.options.retry_limit as usize,
+            limit: context.retry_limit as usize,
             budget: self.0.budget.has_some(),
             can_log_in: failed.token.is_some() && !course.logged_in,
         };

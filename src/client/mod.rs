@@ -6,6 +6,7 @@ pub(crate) mod endpoints;
 mod identity;
 mod lease;
 mod namespace;
+mod recovery;
 pub mod retry;
 mod watch;
 
@@ -18,6 +19,7 @@ use self::endpoints::Endpoints;
 use self::identity::Identity;
 pub use self::lease::Lease;
 use self::namespace::Namespace;
+use self::recovery::Recovery;
 use self::retry::Budget;
 pub use self::watch::Watcher;
 use crate::error::{Error, ErrorKind, Result};
@@ -48,6 +50,7 @@ struct Inner {
     auth: Auth,
     identity: Identity,
     budget: Budget,
+    recovery: Recovery,
     /// The boot time, in milliseconds, at which the list of members is due.
     next_sync: AtomicU64,
     closed: Cancel,
@@ -71,6 +74,7 @@ impl Client {
             auth: Auth::open(&options)?,
             identity: Identity::default(),
             budget: Budget::new(options.retry_budget),
+            recovery: Recovery::default(),
             next_sync: AtomicU64::new(0),
             closed: Cancel::new(),
             options,
@@ -102,6 +106,7 @@ impl Client {
                 send_by: Deadline::NEVER,
                 cancel: self.closed(),
                 token: None,
+                retry_limit: self.0.options.retry_limit,
             };
         }
         self.context_for(Deadline::NEVER, self.closed())
@@ -115,7 +120,8 @@ impl Client {
     /// The option's timeout or `deadline`, whichever comes first, and a token of the caller's.
     pub fn context_for<'a>(&self, deadline: Deadline, cancel: &'a Cancel) -> Context<'a> {
         let deadline = deadline.or_after(self.0.options.request_timeout);
-        Context { deadline, send_by: deadline, cancel, token: None }
+        let retry_limit = self.0.options.retry_limit;
+        Context { deadline, send_by: deadline, cancel, token: None, retry_limit }
     }
 
     /// Whether an endpoint (by position) answers a small read, be it with a refusal. A wait that is over or

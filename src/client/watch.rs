@@ -142,17 +142,30 @@ impl Watcher {
 
     fn connect(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
         self.request.check()?;
-        for repetition in 0.. {
-            match self.connect_once(&self.client.context_for(deadline, cancel)) {
-                Ok(()) => break,
-                Err(error) if !self.established || !retry::may_pass(&error) => {
+        let client = self.client.clone();
+        if !self.established {
+            return self.connect_once(&client.context_for(deadline, cancel));
+        }
+        // Many watches of a client whose servers are gone ask for them one at a time.
+        let mut turn = client.0.recovery.turn(deadline, cancel);
+        loop {
+            if cancel.is_triggered() {
+                return Err(Error::closed());
+            }
+            let once = Context { retry_limit: 0, ..client.context_for(deadline, cancel) };
+            match self.connect_once(&once) {
+                Ok(()) => {
+                    turn.succeeded();
+                    return Ok(());
+                }
+                Err(error) if !retry::may_pass(&error) => {
+                    turn.succeeded();
                     return Err(error);
                 }
                 Err(error) if deadline.passed() => return Err(error),
-                Err(_) => retry::pause(repetition, deadline, cancel),
+                Err(_) => turn = turn.failed(deadline, cancel),
             }
         }
-        Ok(())
     }
 
     fn connect_once(&mut self, context: &Context) -> Result<()> {

@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub cancel: &'a Cancel,
     /// What tells the server which user asks.
     pub token: Option<&'a Secret>,
+    /// How many times it may be sent again, beyond once to each endpoint. (Transports never repeat.)
+    pub retry_limit: u32,
 }
 
 /// An open watch. Dropping it ends the watch: afterwards the sink is not called any more.

@@ -1,11 +1,14 @@
 //! What tests run on: real servers, compilers, other languages; and how they say that something is missing.
 
+mod alone;
 mod jitter;
 mod pki;
 mod running;
 mod servers;
 mod tools;
 
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use alone::alone;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use jitter::Jitter;
 pub use pki::Pki;

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::{LazyLock, Mutex, mpsc};
+use std::time::Duration;
 
 /// Starts a process that the kernel kills when the tests end, however they do.
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
@@ -74,6 +75,15 @@ impl Running {
         let mut errors = String::new();
         self.process.stderr.as_mut().expect("piped").read_to_string(&mut errors).expect("text");
         errors
+    }
+
+    /// What it has used of the processors so far.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).expect("it is there");
+        // Behind the name, which may hold anything: the 12th and 13th number are ticks.
+        let numbers: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |place: usize| numbers[place].parse::<u64>().expect("a number");
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
     }
 
     pub fn is_running(&mut self) -> bool {

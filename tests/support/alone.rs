@@ -1,0 +1,19 @@
+//! Tests that judge their whole process: its time, its memory, its threads.
+
+use std::process::Command;
+
+/// Whether this process is here for this one test. Where it is not, one is started that is, and must succeed.
+pub fn alone(test: &str) -> bool {
+    const VARIABLE: &str = "ETCD_API_TEST_ALONE";
+    if std::env::var_os(VARIABLE).is_some() {
+        return true;
+    }
+    let tests = std::env::current_exe().expect("this program");
+    let output = Command::new(tests).args(["--exact", test, "--nocapture"]).env(VARIABLE, "1").output();
+    let output = output.expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    print!("{text}");
+    assert!(text.contains("running 1 test"), "there is no test {test}: {text}");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    false
+}
