@@ -8,7 +8,7 @@
 //! | [`classic`] | what the eleven functions of 2013 mean on today's etcd |
 //! | [`recipes`] | locks |
 //! | [`client`] | endpoints, failover, retries, users, leases, watches that resume |
-//! | [`transport`] | one trait; the JSON gateway and the embedded store |
+//! | [`transport`] | one trait; gRPC, the JSON gateway, the embedded store |
 //! | [`store`] | the embedded store |
 //! | [`model`], [`error`], [`options`], [`wait`] | the nouns, and waiting |
 

@@ -87,3 +87,24 @@ fn destdir_stands_before_everything_and_in_no_file() {
     make("uninstall", Path::new("/opt/etcd-api"), &destination);
     assert_eq!(files(folder.path()), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn the_library_has_no_async_runtime_in_it() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(root()).args([
+        "tree",
+        "--package",
+        "etcd-api",
+        "--edges",
+        "normal",
+        "--prefix",
+        "none",
+    ]);
+    let tree = run(cargo.args(["--format", "{p} {f}"]));
+    let tokio: Vec<&str> = tree.lines().filter(|line| line.starts_with("tokio v")).collect();
+    let features = tokio.first().and_then(|line| line.split(' ').find(|word| word.contains("io-util")));
+    let features: Vec<&str> = features.expect("h2 needs tokio's traits").split(',').collect();
+    for runtime in ["rt", "rt-multi-thread", "net", "time", "process", "signal", "fs"] {
+        assert!(!features.contains(&runtime), "{tokio:?}");
+    }
+}
