@@ -187,8 +187,9 @@ pub const TABLE: &[OptionSpec] = &[
         "endpoints",
         Kind::Text(|o| &mut o.endpoints),
         "",
-        "where to find etcd: a list of host, host:port, [IPv6]:port, http://…, https://… or unix://PATH, \
-         separated by commas, semicolons or white space; or mem://NAME alone",
+        "where to find etcd: a list of host, host:port, [IPv6]:port, http://… (or grpc://…), https://… (or grpcs://…) \
+         or unix://PATH, separated by commas, semicolons or white space, with json+ before http, https or unix for \
+         the JSON gateway; or mem://NAME alone",
     ),
     row(
         "default_port",
