@@ -17,4 +17,5 @@ mod programs;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;
+mod tokens;
 mod watching;
