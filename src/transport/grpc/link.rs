@@ -20,7 +20,7 @@ use super::route::Dialed;
 use super::socket::{Shared, Socket};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::sys::{self, Signal};
-use crate::wait::{Cancel, Deadline, Interrupted, lock};
+use crate::wait::{Cancel, Deadline, Interrupted, lock, try_lock};
 
 /// How much the leader reads before it looks at the time.
 const READ_AT_ONCE: usize = 4 << 20;
@@ -150,7 +150,7 @@ impl Link {
     fn post(&self, post: Post) {
         lock(&self.posts).push(post);
         self.posted.store(true, Ordering::SeqCst);
-        if let Ok(engine) = self.engine.try_lock() {
+        if let Some(engine) = try_lock(&self.engine) {
             self.drive(engine, 0);
         }
     }
@@ -171,7 +171,8 @@ impl Link {
             for waiter in done {
                 waiter.wake();
             }
-            if self.socket.wants_write.load(Ordering::Relaxed) {
+            let only_sends = may_read == 0;
+            if only_sends && self.socket.wants_write.load(Ordering::Relaxed) {
                 // The leader has to wait for that as well.
                 self.signal.give();
             }
@@ -179,9 +180,9 @@ impl Link {
             if !self.posted.load(Ordering::SeqCst) {
                 return;
             }
-            match self.engine.try_lock() {
-                Ok(again) => engine = again,
-                Err(_) => return,
+            match try_lock(&self.engine) {
+                Some(again) => engine = again,
+                None => return,
             }
         }
     }
