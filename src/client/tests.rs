@@ -97,6 +97,10 @@ fn a_watch_goes_on_behind_what_it_delivered_when_its_server_loses_the_leader() {
     client.put("k", "1", 0).unwrap();
     assert_eq!(watch.next(Deadline::NEVER, client.closed()).unwrap().revision, 2);
     store.lose_leader();
+    for _ in 0..2 {
+        let error = watch.next(soon(), client.closed()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "only the wait is over: {error}");
+    }
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| watch.next(Deadline::NEVER, client.closed()));
         std::thread::sleep(Duration::from_millis(100));

@@ -112,7 +112,7 @@ impl Watcher {
                 }
                 Err(Interrupted::Canceled) => return Err(Error::closed()),
                 Err(Interrupted::Timeout) if deadline.passed() => {
-                    return Err(Error::new(ErrorKind::Timeout, "no change in time"));
+                    return Err(no_change_in_time());
                 }
                 Err(Interrupted::Timeout) => self.look_around(deadline, cancel),
             }
@@ -162,7 +162,11 @@ impl Watcher {
                     turn.succeeded();
                     return Err(error);
                 }
-                Err(error) if deadline.passed() => return Err(error),
+                // Only the caller's time is over: the watch goes on, whatever ails the servers.
+                Err(error) if deadline.passed() => {
+                    let endpoint = error.endpoint().unwrap_or("no endpoint").to_owned();
+                    return Err(no_change_in_time().also(error.fault()).at(endpoint));
+                }
                 Err(_) => turn = turn.failed(deadline, cancel),
             }
         }
@@ -187,6 +191,10 @@ impl Watcher {
         self.stream = Some(Stream { items, waiting_bytes, endpoint, finds_silence, _open: open });
         Ok(())
     }
+}
+
+fn no_change_in_time() -> Error {
+    Error::new(ErrorKind::Timeout, "no change in time")
 }
 
 /// Fills a mailbox up to the limit. The item that does not fit is not lost: it comes again with the next

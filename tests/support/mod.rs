@@ -1,6 +1,9 @@
 //! What tests run on: real servers, compilers, other languages; and how they say that something is missing.
 
 mod alone;
+mod cluster;
+mod dice;
+mod history;
 mod jitter;
 mod pki;
 mod running;
@@ -9,6 +12,12 @@ mod tools;
 
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use alone::alone;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use cluster::{Cluster, Trouble, Whom};
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use dice::Dice;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use history::{Historian, apply, select};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use jitter::Jitter;
 pub use pki::Pki;

@@ -146,6 +146,12 @@ impl Etcd {
         self.process.wait().expect("the server ends");
     }
 
+    /// Tells it to end, as an upgrade does, and waits until it has.
+    pub fn terminate(&mut self) {
+        self.signal(libc::SIGTERM);
+        self.process.wait().expect("the server ends");
+    }
+
     /// Starts it again on the same port and data.
     pub fn revive(&mut self) {
         self.process = self.member.launch(&self.data);

@@ -1,0 +1,182 @@
+//! A cluster whose members and whose network fail on demand.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use etcd::Client;
+use faultproxy::{After, Fault, Proxy};
+
+use super::{Dice, Etcd, client, eventually};
+
+/// Three members, each behind a proxy.
+pub struct Cluster {
+    pub members: Vec<Etcd>,
+    pub proxies: Vec<Proxy>,
+    /// Goes around the proxies.
+    pub direct: Client,
+    /// How many bytes each proxy had passed to clients when it was last looked at.
+    passed: [usize; 3],
+}
+
+/// Which member something happens to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    Leader,
+    Follower,
+    /// One that answers clients at the moment.
+    Serving,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// It is killed, and started again a while later.
+    Kill(Whom),
+    /// It is told to end, as at an upgrade, and started again.
+    Restart(Whom),
+    /// It stands still for a while, and goes on as if nothing had been.
+    Pause(Whom),
+    /// Two are killed at once, so that those who are left can't agree on anything.
+    KillTwo,
+    /// Another one is made the leader.
+    MoveLeader,
+    /// The connections of a serving member are closed.
+    Cut,
+    /// They are reset.
+    ResetAll,
+    /// The way to a serving member is bad for so long.
+    Network(Fault, Duration),
+    /// The way to all members is.
+    Everywhere(Fault, Duration),
+    /// The next answer to this request is lost.
+    Lose(&'static str, After),
+}
+
+impl Cluster {
+    pub fn start(version: &str) -> Option<Self> {
+        let members = Etcd::start_three(version)?;
+        let proxies = members.iter().map(|member| Proxy::start(member.port())).collect();
+        let endpoints: Vec<String> = members.iter().map(Etcd::servers).collect();
+        let direct = client(&endpoints.join(","), &[("request_timeout_ms", "2000")]);
+        Some(Cluster { members, proxies, direct, passed: [0; 3] })
+    }
+
+    /// The way through the proxies, beginning with one of them.
+    pub fn endpoints(&self, first: usize) -> String {
+        let all = (0..3).map(|at| self.proxies[(first + at) % 3].servers());
+        all.collect::<Vec<_>>().join(",")
+    }
+
+    /// The position of the leader, once there is one.
+    pub fn leader(&self) -> usize {
+        self.ask_for_leader().0
+    }
+
+    /// The position of the leader, and the id of a follower.
+    fn ask_for_leader(&self) -> (usize, u64) {
+        eventually(Duration::from_secs(10), "a leader", || {
+            let all = self.direct.status().into_iter().map(|(_, status)| status.ok());
+            let all = all.collect::<Option<Vec<_>>>()?;
+            let leader = all.iter().position(|(header, status)| header.member_id == status.leader)?;
+            Some((leader, all[(leader + 1) % 3].0.member_id))
+        })
+    }
+
+    /// The position of a member that answered clients since this was last asked, if there is one.
+    fn serving(&mut self, dice: &mut Dice) -> Option<usize> {
+        let now = [0, 1, 2].map(|at: usize| self.proxies[at].bytes().1);
+        let before = std::mem::replace(&mut self.passed, now);
+        let busy: Vec<usize> =
+            (0..3).filter(|&at| now[at] > before[at] && self.proxies[at].open() > 0).collect();
+        (!busy.is_empty()).then(|| dice.pick(&busy))
+    }
+
+    fn find(&mut self, whom: Whom, dice: &mut Dice) -> Option<usize> {
+        match whom {
+            Whom::Leader => Some(self.leader()),
+            Whom::Follower => Some((self.leader() + dice.between(1, 2)) % 3),
+            Whom::Serving => self.serving(dice),
+        }
+    }
+
+    /// Makes trouble until it is over. Tells whether it hit anything.
+    pub fn strike(&mut self, trouble: Trouble, dice: &mut Dice) -> bool {
+        match trouble {
+            Trouble::Kill(whom) | Trouble::Restart(whom) | Trouble::Pause(whom) => {
+                let Some(at) = self.find(whom, dice) else { return false };
+                self.hit_member(at, trouble, dice);
+                true
+            }
+            Trouble::KillTwo => {
+                let leader = self.leader();
+                let two = [leader, (leader + dice.between(1, 2)) % 3];
+                two.iter().for_each(|&at| self.members[at].kill());
+                sleep(Duration::from_millis(dice.between(500, 1500) as u64));
+                two.iter().for_each(|&at| self.members[at].revive());
+                true
+            }
+            Trouble::MoveLeader => {
+                let (leader, next) = self.ask_for_leader();
+                let moved = self.members[leader].etcdctl(&["move-leader", &format!("{next:x}")]).output();
+                moved.expect("etcdctl runs").status.success()
+            }
+            Trouble::Cut | Trouble::ResetAll | Trouble::Network(..) => {
+                let Some(at) = self.serving(dice) else { return false };
+                self.hit_network(&self.proxies[at..=at], trouble);
+                true
+            }
+            Trouble::Everywhere(fault, time) => {
+                self.hit_network(&self.proxies, Trouble::Network(fault, time));
+                true
+            }
+            Trouble::Lose(path, then) => self.lose(path, then),
+        }
+    }
+
+    fn hit_member(&mut self, at: usize, trouble: Trouble, dice: &mut Dice) {
+        let member = &mut self.members[at];
+        match trouble {
+            Trouble::Pause(_) => {
+                member.stop();
+                sleep(Duration::from_millis(dice.between(1500, 2500) as u64));
+                member.go_on();
+            }
+            Trouble::Restart(_) => {
+                member.terminate();
+                member.revive();
+            }
+            _ => {
+                member.kill();
+                sleep(Duration::from_millis(dice.between(0, 1500) as u64));
+                member.revive();
+            }
+        }
+    }
+
+    fn hit_network(&self, proxies: &[Proxy], trouble: Trouble) {
+        match trouble {
+            Trouble::Network(fault, time) => {
+                proxies.iter().for_each(|proxy| proxy.set(fault));
+                sleep(time);
+                proxies.iter().for_each(|proxy| proxy.set(Fault::Pass));
+                // What was swallowed meanwhile is missing from connections that are still open.
+                if fault == Fault::BlackHole {
+                    proxies.iter().for_each(Proxy::cut);
+                }
+            }
+            Trouble::ResetAll => proxies.iter().for_each(Proxy::reset_all),
+            _ => proxies.iter().for_each(Proxy::cut),
+        }
+    }
+
+    fn lose(&self, path: &str, then: After) -> bool {
+        let lost = || self.proxies.iter().map(Proxy::swallowed).sum::<usize>();
+        let before = lost();
+        self.proxies.iter().for_each(|proxy| proxy.swallow(path, 1, then));
+        let start = Instant::now();
+        while lost() == before && start.elapsed() < Duration::from_secs(1) {
+            sleep(Duration::from_millis(5));
+        }
+        lost() > before
+    }
+}
