@@ -1,7 +1,9 @@
 //! What tests run on: real servers, compilers, other languages; and how they say that something is missing.
 
+pub mod http2;
 mod jitter;
 mod pki;
+mod protocol;
 mod running;
 mod servers;
 mod tools;
@@ -9,6 +11,8 @@ mod tools;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use jitter::Jitter;
 pub use pki::Pki;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use protocol::{Protocol, Rpc};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use running::{Running, spawn};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
