@@ -29,7 +29,7 @@
  *   EILSEQ        a value or key holds a NUL byte, which no C string can carry
  *   ECANCELED     another thread closed the session
  *   EBADF         not an open session of this process: closed, or opened before a fork()
- *   ENOTSUP       this version of the library can't do that (grpc://, for one)
+ *   ENOTSUP       this server, or this version of the library, can't do that
  *   ENOMEM        no memory or thread
  *   EIO           the server refused for another reason
  *   ENOTRECOVERABLE  a bug in this library
@@ -39,7 +39,8 @@
  *   where         ETCD_API_DEFAULT_PORT, ETCD_API_DEFAULT_SCHEME
  *   how long      ETCD_API_REQUEST_TIMEOUT_MS, ETCD_API_CONNECT_TIMEOUT_MS
  *   how often     ETCD_API_RETRY_LIMIT, ETCD_API_RETRY_BUDGET
- *   as whom       ETCD_API_USER, ETCD_API_PASSWORD, ETCD_API_PASSWORD_FILE
+ *   how much      ETCD_API_MAX_REQUEST_BYTES, ETCD_API_MAX_REPLY_BYTES
+ *   as whom       ETCD_API_USER, ETCD_API_PASSWORD, ETCD_API_PASSWORD_FILE, ETCD_API_TOKEN, ETCD_API_TOKEN_FILE
  *   TLS           ETCD_API_CA_FILE, ETCD_API_CERT_FILE, ETCD_API_KEY_FILE, ETCD_API_SERVER_NAME
  *   which keys    ETCD_API_NAMESPACE, ETCD_API_PATH_KEYS
  */

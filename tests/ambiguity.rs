@@ -1,6 +1,6 @@
 //! Answers that are lost after the server has done its work: each kind of request, the first and later ones, by a
-//! connection that is closed, reset, or falls silent. A write ends as unknown, never as success, and is never sent
-//! twice; a read is repeated; a lease is found again.
+//! connection that is closed, reset, or falls silent, or, where a connection carries more than one, goes on without it.
+//! A write ends as unknown, never as success, and is never sent twice; a read is repeated; a lease is found again.
 
 use std::time::Duration;
 
@@ -8,12 +8,11 @@ use etcd::model::*;
 use etcd::{Client, Error, Outcome};
 use faultproxy::{After, Proxy};
 
-use crate::support::{ALL_VERSIONS, Etcd, VERSIONS, client, long};
+use crate::support::{ALL_VERSIONS, Etcd, Protocol, Rpc, VERSIONS, client, long};
 
 /// One kind of request.
 struct Kind {
-    /// What of its path no other request has.
-    path: &'static str,
+    rpc: Rpc,
     request: fn() -> Request,
     lost: Lost,
 }
@@ -32,42 +31,42 @@ enum Lost {
 const LEASE: i64 = 7;
 
 const KINDS: [Kind; 15] = [
-    Kind { path: "/kv/put", request: || Request::Put(PutRequest::new("k", "v")), lost: Lost::Unknown },
+    Kind { rpc: Rpc::Put, request: || Request::Put(PutRequest::new("k", "v")), lost: Lost::Unknown },
     Kind {
-        path: "/kv/deleterange",
+        rpc: Rpc::DeleteRange,
         request: || Request::Delete(DeleteRequest::new(all())),
         lost: Lost::Unknown,
     },
-    Kind { path: "/kv/txn", request: || Request::Txn(txn(put("k"))), lost: Lost::Unknown },
-    Kind { path: "/kv/txn", request: || Request::Txn(txn(Op::Txn(txn(put("k"))))), lost: Lost::Unknown },
-    Kind { path: "/kv/txn", request: || Request::Txn(txn(Op::Range(read()))), lost: Lost::Repeated },
+    Kind { rpc: Rpc::Txn, request: || Request::Txn(txn(put("k"))), lost: Lost::Unknown },
+    Kind { rpc: Rpc::Txn, request: || Request::Txn(txn(Op::Txn(txn(put("k"))))), lost: Lost::Unknown },
+    Kind { rpc: Rpc::Txn, request: || Request::Txn(txn(Op::Range(read()))), lost: Lost::Repeated },
     Kind {
-        path: "/kv/compaction",
+        rpc: Rpc::Compact,
         request: || Request::Compact { revision: 0, physical: false },
         lost: Lost::Unknown,
     },
-    Kind { path: "/kv/range", request: || Request::Range(read()), lost: Lost::Repeated },
+    Kind { rpc: Rpc::Range, request: || Request::Range(read()), lost: Lost::Repeated },
     Kind {
-        path: "/lease/grant",
+        rpc: Rpc::LeaseGrant,
         request: || Request::LeaseGrant { id: LEASE, ttl: 60 },
         lost: Lost::FoundOut,
     },
-    Kind { path: "/lease/revoke", request: || Request::LeaseRevoke { id: LEASE }, lost: Lost::FoundOut },
+    Kind { rpc: Rpc::LeaseRevoke, request: || Request::LeaseRevoke { id: LEASE }, lost: Lost::FoundOut },
     Kind {
-        path: "/lease/keepalive",
+        rpc: Rpc::LeaseKeepAlive,
         request: || Request::LeaseKeepAlive { id: LEASE },
         lost: Lost::Repeated,
     },
     Kind {
-        path: "/lease/timetolive",
+        rpc: Rpc::LeaseTimeToLive,
         request: || Request::LeaseTimeToLive { id: LEASE, keys: true },
         lost: Lost::Repeated,
     },
-    Kind { path: "/lease/leases", request: || Request::Leases, lost: Lost::Repeated },
-    Kind { path: "/member/list", request: || Request::Members, lost: Lost::Repeated },
-    Kind { path: "/maintenance/status", request: || Request::Status, lost: Lost::Repeated },
+    Kind { rpc: Rpc::LeaseLeases, request: || Request::Leases, lost: Lost::Repeated },
+    Kind { rpc: Rpc::MemberList, request: || Request::Members, lost: Lost::Repeated },
+    Kind { rpc: Rpc::Status, request: || Request::Status, lost: Lost::Repeated },
     Kind {
-        path: "/maintenance/alarm",
+        rpc: Rpc::Alarm,
         request: || {
             let alarm = Alarm { member: 0, kind: AlarmKind::NoSpace };
             Request::Alarm { action: AlarmAction::Deactivate, alarm }
@@ -109,31 +108,40 @@ fn revision(direct: &Client) -> i64 {
     direct.range(read()).expect("a read").0
 }
 
-fn lose(etcd: &Etcd, kind: &Kind, nth: usize, then: After) {
+/// What may become of a connection: where one request has it for itself, going on is falling silent.
+fn afters(protocol: Protocol) -> &'static [After] {
+    let all = &[After::Close, After::Reset, After::Silence, After::Continue];
+    if protocol == Protocol::Grpc { all } else { &all[..3] }
+}
+
+fn lose(etcd: &Etcd, protocol: Protocol, kind: &Kind, nth: usize, then: After) {
     let direct = client(&etcd.servers(), &[]);
     let mut request = (kind.request)();
     prepare(&direct, &mut request);
     let proxy = Proxy::start(etcd.port());
     // A second endpoint stands ready: what must not be repeated must not be sent there either.
-    let endpoints = format!("{},{}", proxy.servers(), etcd.servers());
+    let endpoints = protocol.endpoints(&format!("{},{}", proxy.servers(), etcd.servers()));
     let through = client(&endpoints, &[("request_timeout_ms", "600")]);
     // Ones whose answers come, as far as the request can be made more than once.
-    let before = if kind.lost == Lost::FoundOut || kind.path == "/kv/compaction" { 0 } else { nth - 1 };
-    for _ in 0..before {
+    let once = kind.lost == Lost::FoundOut || kind.rpc == Rpc::Compact;
+    for _ in 1..if once { 1 } else { nth } {
         through.call(&request).expect("an answer");
     }
     let seen = revision(&direct);
-    let asked = proxy.requests(kind.path);
-    proxy.swallow(kind.path, 1, then);
+    let path = protocol.path(kind.rpc);
+    let asked = proxy.requests(path);
+    proxy.swallow(path, 1, then);
     let answer = through.call(&request);
-    let what = format!("{request:?}, {nth}th, {then:?}");
+    let what = format!("{request:?} by {protocol:?}, {nth}th, {then:?}");
     assert_eq!(proxy.swallowed(), 1, "{what}");
     judge(kind.lost, answer, &what);
-    assert_eq!(proxy.requests(kind.path), asked + 1, "{what}: sent there once");
+    assert_eq!(proxy.requests(path), asked + 1, "{what}: sent there once");
     let done = revision(&direct) - seen;
     let writes = matches!(request, Request::Put(_) | Request::Txn(_)) && kind.lost == Lost::Unknown;
     assert!(done <= 1 && (done == 1 || !writes), "{what}: done {done} times");
     check_effect(&direct, &request, &what);
+    // The same client goes on.
+    through.get("k").unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 
 fn judge(lost: Lost, answer: Result<Reply, Error>, what: &str) {
@@ -160,19 +168,34 @@ fn check_effect(direct: &Client, request: &Request, what: &str) {
     }
 }
 
-#[test]
-fn lost_answers_of_every_request_to_etcd_end_in_the_truth() {
+/// Each kind, the first time and later; a few kinds at a time, each few on a server of their own.
+fn lose_all(protocol: Protocol) {
     let (versions, most) = if long() { (&ALL_VERSIONS[..], 6) } else { (&VERSIONS[1..2], 2) };
     for version in versions {
-        let Some(etcd) = Etcd::start(version) else { return };
-        for kind in &KINDS {
-            for (nth, then) in (1..=most)
-                .flat_map(|nth| [After::Close, After::Reset, After::Silence].map(|then| (nth, then)))
-            {
-                lose(&etcd, kind, nth, then);
+        let parts: Vec<&[Kind]> = KINDS.chunks(4).collect();
+        let servers: Option<Vec<Etcd>> = parts.iter().map(|_| Etcd::start(version)).collect();
+        let Some(servers) = servers else { return };
+        std::thread::scope(|scope| {
+            for (kinds, etcd) in parts.into_iter().zip(&servers) {
+                let lose_each = move |kind: &Kind| {
+                    for nth in 1..=most {
+                        afters(protocol).iter().for_each(|&then| lose(etcd, protocol, kind, nth, then));
+                    }
+                };
+                scope.spawn(move || kinds.iter().for_each(lose_each));
             }
-        }
+        });
     }
+}
+
+#[test]
+fn lost_answers_of_every_request_to_etcd_end_in_the_truth() {
+    lose_all(Protocol::Grpc);
+}
+
+#[test]
+fn lost_answers_of_every_request_to_the_gateway_of_etcd_end_in_the_truth() {
+    lose_all(Protocol::Json);
 }
 
 /// The broken twin: were writes repeated like reads, this is what would be seen.
@@ -180,51 +203,64 @@ fn lost_answers_of_every_request_to_etcd_end_in_the_truth() {
 fn a_client_that_repeats_writes_to_etcd_writes_twice() {
     let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
     let direct = client(&etcd.servers(), &[]);
-    for then in [After::Close, After::Reset, After::Silence] {
+    for (protocol, then) in each_way() {
         let proxy = Proxy::start(etcd.port());
-        let through = client(&format!("{},{}", proxy.servers(), etcd.servers()), &[]);
+        let endpoints = protocol.endpoints(&format!("{},{}", proxy.servers(), etcd.servers()));
+        let through = client(&endpoints, &[("request_timeout_ms", "2000")]);
         let seen = direct.put("k", "before", 0).expect("a put");
-        proxy.swallow("/kv/put", 1, then);
+        proxy.swallow(protocol.path(Rpc::Put), 1, then);
         let put = Request::Put(PutRequest::new("k", "v"));
         through.call_in(&through.context(), &put, Repeat::Harmless).expect("success, in spite of all");
-        assert_eq!((proxy.swallowed(), revision(&direct) - seen), (1, 2), "{then:?}: done twice");
+        let done = revision(&direct) - seen;
+        assert_eq!((proxy.swallowed(), done), (1, 2), "{protocol:?}, {then:?}: done twice");
     }
+}
+
+fn each_way() -> impl Iterator<Item = (Protocol, After)> {
+    Protocol::BOTH.into_iter().flat_map(|protocol| afters(protocol).iter().map(move |&then| (protocol, then)))
 }
 
 #[test]
 fn what_is_known_by_its_name_is_found_again_on_etcd() {
     let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
     let direct = client(&etcd.servers(), &[]);
-    let proxy = Proxy::start(etcd.port());
-    let through = client(&proxy.servers(), &[("request_timeout_ms", "2000")]);
-    for then in [After::Close, After::Reset] {
-        proxy.swallow("/lease/grant", 1, then);
-        let lease = through.grant(60).expect("the second try finds the first");
-        assert_eq!(direct.leases().expect("an answer"), [lease.id]);
-        proxy.swallow("/lease/revoke", 1, then);
-        through.revoke(lease.id).expect("gone is gone");
-        assert!(direct.leases().expect("an answer").is_empty());
+    for protocol in Protocol::BOTH {
+        let proxy = Proxy::start(etcd.port());
+        let through = client(&protocol.endpoints(&proxy.servers()), &[("request_timeout_ms", "2000")]);
+        for then in [After::Close, After::Reset] {
+            proxy.swallow(protocol.path(Rpc::LeaseGrant), 1, then);
+            let lease = through.grant(60).expect("the second try finds the first");
+            assert_eq!(direct.leases().expect("an answer"), [lease.id]);
+            proxy.swallow(protocol.path(Rpc::LeaseRevoke), 1, then);
+            through.revoke(lease.id).expect("gone is gone");
+            assert!(direct.leases().expect("an answer").is_empty());
+        }
+        assert_eq!(proxy.swallowed(), 4, "{protocol:?}");
     }
-    assert_eq!(proxy.swallowed(), 4);
 }
 
 #[test]
 fn a_watch_of_etcd_whose_connection_fails_in_any_way_goes_on_without_a_gap() {
     let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
     let direct = client(&etcd.servers(), &[]);
-    let proxy = Proxy::start(etcd.port());
-    let through = client(&proxy.servers(), &[]);
-    let mut watch = through.watch(WatchRequest::new(KeyRange::key("k"), 1));
-    let never = etcd::wait::Deadline::after(Duration::from_secs(60));
-    for number in 0..40 {
-        direct.put("k", number.to_string(), 0).expect("a put");
-        match number % 4 {
-            0 => proxy.cut(),
-            1 => proxy.reset_all(),
-            _ => {}
+    for protocol in Protocol::BOTH {
+        let proxy = Proxy::start(etcd.port());
+        let through = client(&protocol.endpoints(&proxy.servers()), &[]);
+        let from = revision(&direct) + 1;
+        let mut watch = through.watch(WatchRequest::new(KeyRange::key("k"), from));
+        let never = etcd::wait::Deadline::after(Duration::from_secs(60));
+        for number in 0..40 {
+            direct.put("k", number.to_string(), 0).expect("a put");
+            match number % 4 {
+                0 => proxy.cut(),
+                1 => proxy.reset_all(),
+                _ => {}
+            }
+            let batch = watch.next(never, through.closed()).expect("it goes on");
+            assert_eq!(batch.events[0].kv.value, number.to_string().as_bytes());
+            assert_eq!(batch.events.len(), 1);
         }
-        let batch = watch.next(never, through.closed()).expect("it goes on");
-        assert_eq!(batch.events[0].kv.value, number.to_string().as_bytes());
-        assert_eq!(batch.events.len(), 1);
+        let connections = proxy.connections();
+        assert!(connections > 10, "{protocol:?}: it must have been cut off often, not {connections} times");
     }
 }

@@ -12,7 +12,7 @@ use etcd::ffi::types::{etcd_result, etcd_session};
 
 use faultproxy::{After, Proxy};
 
-use crate::support::{Etcd, VERSIONS, eventually, free_port};
+use crate::support::{Etcd, Protocol, Rpc, VERSIONS, eventually, free_port};
 use etcd_result::{ETCD_OK, ETCD_PROTOCOL_ERROR, ETCD_WTF};
 
 /// The default of `request_timeout_ms`.
@@ -140,6 +140,13 @@ fn all_fail(servers: &str, errno: i32, limit: Duration) {
     }
 }
 
+/// The same by each protocol.
+fn all_fail_by_both(servers: &str, errno: i32, limit: Duration) {
+    for protocol in Protocol::BOTH {
+        all_fail(&protocol.endpoints(servers), errno, limit);
+    }
+}
+
 /// A server that treats every connection as `behave` says, until the test's process ends.
 fn fake(behave: fn(TcpStream)) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -154,17 +161,20 @@ fn fake(behave: fn(TcpStream)) -> String {
 
 #[test]
 fn nobody_listens() {
-    all_fail(&format!("127.0.0.1:{}", free_port()), libc::ECONNREFUSED, Duration::from_secs(1));
+    all_fail_by_both(&format!("127.0.0.1:{}", free_port()), libc::ECONNREFUSED, Duration::from_secs(1));
 }
 
 #[test]
 fn no_such_host() {
-    all_fail("no-such-host.invalid", libc::EHOSTUNREACH, TIMEOUT + SLACK);
+    all_fail_by_both("no-such-host.invalid", libc::EHOSTUNREACH, TIMEOUT + SLACK);
 }
 
 #[test]
 fn no_such_unix_socket() {
-    all_fail("unix:///nonexistent/etcd.sock", libc::ECONNREFUSED, Duration::from_secs(1));
+    for scheme in ["unix", "json+unix"] {
+        let endpoint = format!("{scheme}:///nonexistent/etcd.sock");
+        all_fail(&endpoint, libc::ECONNREFUSED, Duration::from_secs(1));
+    }
 }
 
 #[test]
@@ -173,12 +183,12 @@ fn a_server_that_speaks_something_else() {
         let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.2\r\n");
         let _ = stream.read(&mut [0; 1024]);
     });
-    all_fail(&banner, libc::EPROTO, Duration::from_secs(2));
+    all_fail_by_both(&banner, libc::EPROTO, Duration::from_secs(2));
     let web = fake(|mut stream| {
         let _ = stream.read(&mut [0; 4096]);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello");
     });
-    all_fail(&web, libc::EPROTO, Duration::from_secs(2));
+    all_fail_by_both(&web, libc::EPROTO, Duration::from_secs(2));
 }
 
 #[test]
@@ -186,7 +196,7 @@ fn a_server_that_hangs_up() {
     let address = fake(|mut stream| {
         let _ = stream.read(&mut [0; 4096]);
     });
-    all_fail(&address, libc::ECONNRESET, Duration::from_secs(2));
+    all_fail_by_both(&address, libc::ECONNRESET, Duration::from_secs(2));
 }
 
 /// One thread a call: eight times the timeout one after the other would be long.
@@ -220,18 +230,25 @@ fn each_times_out(servers: &str) {
 
 #[test]
 fn a_server_that_accepts_and_says_nothing() {
-    each_times_out(&fake(|stream| {
+    let silent = silent();
+    std::thread::scope(|scope| {
+        for protocol in Protocol::BOTH {
+            let endpoint = protocol.endpoints(&silent);
+            scope.spawn(move || each_times_out(&endpoint));
+        }
+    });
+}
+
+fn silent() -> String {
+    fake(|stream| {
         std::thread::sleep(Duration::from_secs(60));
         drop(stream);
-    }));
+    })
 }
 
 #[test]
 fn closing_a_session_ends_its_calls_on_a_silent_server() {
-    let silent = fake(|stream| {
-        std::thread::sleep(Duration::from_secs(60));
-        drop(stream);
-    });
+    let silent = silent();
     type Call = fn(&Session) -> (etcd_result, i32);
     let calls: [Call; 4] = [
         |s| (ETCD_WTF, s.get(c"k").expect_err("no answer")),
@@ -239,32 +256,57 @@ fn closing_a_session_ends_its_calls_on_a_silent_server() {
         |s| s.watch(c"k"),
         |s| s.lock(c"l", 10).expect_err("no answer"),
     ];
-    for call in calls {
-        let session = Session::open(&silent);
+    for (protocol, call) in Protocol::BOTH.into_iter().flat_map(|protocol| calls.map(|call| (protocol, call)))
+    {
+        let session = Session::open(&protocol.endpoints(&silent));
         std::thread::scope(|scope| {
             let caller = scope.spawn(|| call(&session));
             std::thread::sleep(Duration::from_millis(200));
             let start = Instant::now();
             // SAFETY: open. Whatever begins on it later is refused.
             unsafe { etcd_close(session.0) };
-            assert_eq!(caller.join().expect("no panic"), (ETCD_WTF, libc::ECANCELED));
-            assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+            assert_eq!(caller.join().expect("no panic"), (ETCD_WTF, libc::ECANCELED), "{protocol:?}");
+            assert!(start.elapsed() < Duration::from_secs(1), "{protocol:?}: {:?}", start.elapsed());
         });
         assert_eq!(session.get(c"k"), Err(libc::EBADF), "it is closed");
     }
 }
 
+/// Sends bytes one by one, slower than they are needed.
+fn drip(mut stream: TcpStream, bytes: impl Iterator<Item = u8>) {
+    let _ = stream.read(&mut [0; 4096]);
+    for byte in bytes {
+        if stream.write_all(&[byte]).is_err() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+const SLOW_TEXT: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n";
+
 #[test]
 fn a_server_that_drips() {
-    each_times_out(&fake(|mut stream| {
-        let _ = stream.read(&mut [0; 4096]);
-        for byte in b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n".iter().chain([b' '; 100].iter()) {
-            if stream.write_all(&[*byte]).is_err() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(300));
-        }
-    }));
+    let text = fake(|stream| drip(stream, SLOW_TEXT.iter().copied().chain([b' '; 100])));
+    let frames = fake(|mut stream| {
+        // Settings at once, then a frame of data that is never whole.
+        let _ = stream.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        drip(stream, [0, 64, 0, 0, 0, 0, 0, 0, 1].into_iter().chain([0; 100]));
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| each_times_out(&Protocol::Json.endpoints(&text)));
+        scope.spawn(|| each_times_out(&Protocol::Grpc.endpoints(&frames)));
+    });
+}
+
+#[test]
+fn a_server_that_drips_something_else() {
+    // After nine bytes it is clear that this is no HTTP/2.
+    let text = fake(|stream| drip(stream, SLOW_TEXT.iter().copied()));
+    let session = Session::open(&text);
+    let start = Instant::now();
+    assert_eq!(session.set(c"k", c"v"), (ETCD_WTF, libc::EPROTO));
+    assert!(start.elapsed() < TIMEOUT, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -370,54 +412,63 @@ fn dead_servers_before_a_living_etcd_cost_no_write() {
 fn a_write_to_etcd_whose_answer_was_lost_is_unknown_and_never_sent_twice() {
     for version in VERSIONS {
         let Some(etcd) = Etcd::start(version) else { return };
-        type Write<'a> = (&'a str, &'a dyn Fn(&Session) -> (etcd_result, i32));
-        let writes: [Write; 3] = [
-            ("set", &|s| s.set(c"once", c"v")),
-            ("delete", &|s| s.delete(c"gone")),
-            ("set with a condition", &|s| {
-                let (key, value, before) = (c"swap".as_ptr(), c"new".as_ptr(), c"old".as_ptr());
-                // SAFETY: an open session, valid strings.
-                (unsafe { etcd_set(s.0, key, value, before, 0) }, errno())
-            }),
-        ];
-        for key in ["gone", "swap"] {
-            etcd.ask(&["put", key, "old"]);
+        for protocol in Protocol::BOTH {
+            lose_answers_to_writes(&etcd, protocol);
         }
-        for (name, write) in writes {
-            // A second endpoint stands ready: the write must not be sent there.
-            let proxy = Proxy::start(etcd.port());
-            proxy.swallow("/v3/kv/txn", 1, After::Close);
-            let session = Session::open(&format!("{},{}", proxy.servers(), etcd.servers()));
-            let (result, errno) = write(&session);
-            assert_eq!(result, ETCD_WTF, "{name}: never success, never refused");
-            assert!(errno == libc::ECONNRESET || errno == libc::EPROTO, "{name}: errno {errno}");
-            assert_eq!(proxy.swallowed(), 1, "{name}");
-        }
-        let version_of = |key: &str| {
-            let json = etcd.ask(&["get", "-w", "json", key]);
-            json.split("\"version\":").nth(1).map(|rest| rest[..1].to_owned())
-        };
-        eventually(Duration::from_secs(5), "the put was applied", || version_of("once"));
-        assert_eq!(version_of("once").as_deref(), Some("1"), "applied once");
-        assert_eq!(version_of("swap").as_deref(), Some("2"), "applied once");
-        assert_eq!(version_of("gone"), None);
     }
+}
+
+fn lose_answers_to_writes(etcd: &Etcd, protocol: Protocol) {
+    type Write<'a> = (&'a str, &'a dyn Fn(&Session) -> (etcd_result, i32));
+    let writes: [Write; 3] = [
+        ("set", &|s| s.set(c"once", c"v")),
+        ("delete", &|s| s.delete(c"gone")),
+        ("set with a condition", &|s| {
+            let (key, value, before) = (c"swap".as_ptr(), c"new".as_ptr(), c"old".as_ptr());
+            // SAFETY: an open session, valid strings.
+            (unsafe { etcd_set(s.0, key, value, before, 0) }, errno())
+        }),
+    ];
+    etcd.ask(&["del", "--prefix", ""]);
+    for key in ["gone", "swap"] {
+        etcd.ask(&["put", key, "old"]);
+    }
+    for (name, write) in writes {
+        // A second endpoint stands ready: the write must not be sent there.
+        let proxy = Proxy::start(etcd.port());
+        proxy.swallow(protocol.path(Rpc::Txn), 1, After::Close);
+        let servers = format!("{},{}", proxy.servers(), etcd.servers());
+        let session = Session::open(&protocol.endpoints(&servers));
+        let (result, errno) = write(&session);
+        assert_eq!(result, ETCD_WTF, "{protocol:?}, {name}: never success, never refused");
+        assert!(errno == libc::ECONNRESET || errno == libc::EPROTO, "{protocol:?}, {name}: errno {errno}");
+        assert_eq!(proxy.swallowed(), 1, "{protocol:?}, {name}");
+    }
+    let version_of = |key: &str| {
+        let json = etcd.ask(&["get", "-w", "json", key]);
+        json.split("\"version\":").nth(1).map(|rest| rest[..1].to_owned())
+    };
+    eventually(Duration::from_secs(5), "the put was applied", || version_of("once"));
+    assert_eq!(version_of("once").as_deref(), Some("1"), "{protocol:?}: applied once");
+    assert_eq!(version_of("swap").as_deref(), Some("2"), "{protocol:?}: applied once");
+    assert_eq!(version_of("gone"), None);
 }
 
 #[test]
 fn a_lock_on_etcd_whose_answers_were_lost_stands_in_the_queue_once() {
-    for path in ["/lease/grant", "/kv/txn", "/lease/keepalive"] {
-        let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let rpcs = [Rpc::LeaseGrant, Rpc::Txn, Rpc::LeaseKeepAlive];
+    for (protocol, rpc) in Protocol::BOTH.into_iter().flat_map(|protocol| rpcs.map(|rpc| (protocol, rpc))) {
         let proxy = Proxy::start(etcd.port());
-        proxy.swallow(path, 1, After::Close);
-        let session = Session::open(&proxy.servers());
+        proxy.swallow(protocol.path(rpc), 1, After::Close);
+        let session = Session::open(&protocol.endpoints(&proxy.servers()));
         let index = session.lock(c"lost", 10).expect("the second try finds the first");
         let queue = etcd.ask(&["get", "--prefix", "--keys-only", "lost/"]);
-        assert_eq!(queue.matches("lost/").count(), 1, "{path}: {queue}");
-        assert_eq!(session.renew(c"lost", &index).0, ETCD_OK);
-        assert_eq!(proxy.swallowed(), 1, "{path}");
-        assert_eq!(session.unlock(c"lost", &index).0, ETCD_OK);
-        assert_eq!(leases(&etcd), "found 0 leases", "{path}");
+        assert_eq!(queue.matches("lost/").count(), 1, "{protocol:?}, {rpc:?}: {queue}");
+        assert_eq!(session.renew(c"lost", &index).0, ETCD_OK, "{protocol:?}, {rpc:?}");
+        assert_eq!(proxy.swallowed(), 1, "{protocol:?}, {rpc:?}");
+        assert_eq!(session.unlock(c"lost", &index).0, ETCD_OK, "{protocol:?}, {rpc:?}");
+        assert_eq!(leases(&etcd), "found 0 leases", "{protocol:?}, {rpc:?}");
     }
 }
 

@@ -10,7 +10,8 @@ use etcd::model::*;
 use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind, Outcome};
 
-use crate::support::{ALL_VERSIONS, Etcd, VERSIONS, client, eventually};
+use crate::support::http2::{self, Fake};
+use crate::support::{ALL_VERSIONS, Etcd, Protocol, Rpc, VERSIONS, client, eventually};
 
 /// The client has seen revision 6, in answers and in a watch.
 fn acquainted(etcd: &Etcd) -> (Client, etcd::client::Watcher) {
@@ -70,7 +71,27 @@ fn a_cluster_whose_history_went_back_is_noticed_on_etcd() {
 
 /// A member that is cut off from the others (so that it can't be made with a real one by stopping processes):
 /// it has revision 1, takes watches, and never answers what needs the others. Tells what it was asked about.
-fn cut_off_member() -> (String, Receiver<String>) {
+fn cut_off_member(protocol: Protocol) -> (String, Receiver<String>) {
+    match protocol {
+        Protocol::Grpc => cut_off_server(),
+        Protocol::Json => cut_off_gateway(),
+    }
+}
+
+fn cut_off_server() -> (String, Receiver<String>) {
+    let (tell, requests) = channel();
+    let fake = Fake::answering(move |peer, asked| {
+        if asked.path == Protocol::Grpc.path(Rpc::Watch) {
+            let created = http2::message(&http2::created(1));
+            return peer.send(&[http2::head(asked.stream), http2::data(asked.stream, &created)].concat());
+        }
+        let _ = tell.send(format!("{} {}", asked.path, String::from_utf8_lossy(&asked.message)));
+        Ok(())
+    });
+    (fake.servers(), requests)
+}
+
+fn cut_off_gateway() -> (String, Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     let (asked, requests) = channel();
@@ -115,9 +136,15 @@ fn whole_request(requests: &mut BufReader<TcpStream>) -> Option<String> {
 
 #[test]
 fn a_watch_leaves_a_member_that_is_cut_off_from_the_other_ones_of_etcd() {
+    // The key, as the servers call it, and as it is written.
+    leave_cut_off_member(Protocol::Grpc, "ns/k");
+    leave_cut_off_member(Protocol::Json, "bnMvaw==");
+}
+
+fn leave_cut_off_member(protocol: Protocol, key: &str) {
     let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
-    let (cut_off, requests) = cut_off_member();
-    let endpoints = format!("{},{cut_off}", etcd.servers());
+    let (cut_off, requests) = cut_off_member(protocol);
+    let endpoints = protocol.endpoints(&format!("{},{cut_off}", etcd.servers()));
     let client = client(&endpoints, &[("namespace", "ns/"), ("request_timeout_ms", "1500")]);
     for number in 0..5 {
         client.put("k", number.to_string(), 0).expect("a put");
@@ -129,7 +156,7 @@ fn a_watch_leaves_a_member_that_is_cut_off_from_the_other_ones_of_etcd() {
         let next = scope.spawn(|| watch.next(Deadline::after(Duration::from_secs(30)), client.closed()));
         // It is asked for what only the cluster knows, about a key as the servers call it.
         let asked = requests.recv_timeout(Duration::from_secs(20)).expect("it is asked");
-        assert!(asked.contains("/v3/kv/range") && asked.contains("bnMvaw=="), "{asked}");
+        assert!(asked.contains(protocol.path(Rpc::Range)) && asked.contains(key), "{asked}");
         etcd.revive();
         let put = || client.put("k", "after", 0).ok();
         eventually(Duration::from_secs(20), "the cluster takes writes again", put);

@@ -10,7 +10,7 @@ use etcd::wait::{Cancel, Deadline};
 use etcd::{Client, ErrorKind, Outcome};
 use faultproxy::{After, Proxy};
 
-use crate::support::{ALL_VERSIONS, Etcd, Jitter, Pki, TempDir, VERSIONS, built, client, run};
+use crate::support::{ALL_VERSIONS, Etcd, Jitter, Pki, Protocol, Rpc, TempDir, VERSIONS, built, client, run};
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("text")
@@ -81,11 +81,13 @@ fn every_fault_of_tls_with_etcd_has_its_own_message() {
         says(&of(&good, "ca", "expired"), ErrorKind::Tls, "certificate of this client");
         says(&of(&expired, "ca", "client"), ErrorKind::Tls, "has expired");
         says(&of(&elsewhere, "ca", "client"), ErrorKind::Tls, "is for another name");
-        let plain = client(&format!("http://{}", good.servers()), &[("request_timeout_ms", "3000")]);
-        let error = failure(&plain).to_string();
-        assert!(error.contains("say https://"), "{version}: {error}");
         let Some(without) = Etcd::start(version) else { return };
         says(&of(&without, "ca", "client"), ErrorKind::Tls, "not speak TLS");
+        for scheme in ["http", "json+http"] {
+            let plain = client(&format!("{scheme}://{}", good.servers()), &[("request_timeout_ms", "3000")]);
+            let error = failure(&plain).to_string();
+            assert!(error.contains("say https://"), "{version}: {error}");
+        }
     }
 }
 
@@ -173,88 +175,111 @@ fn a_user_may_do_what_is_permitted_on_etcd_and_nothing_else() {
 fn a_wrong_password_is_tried_once_on_etcd_and_shown_nowhere() {
     for version in ALL_VERSIONS {
         let Some(etcd) = with_users(version, &[]) else { return };
-        let proxy = Proxy::start(etcd.port());
-        let wrong = client(&proxy.servers(), &[("user", "me"), ("password", "hunter2")]);
-        let error = wrong.put("mine/k", "v", 0).expect_err("wrong");
-        says(&error, ErrorKind::Unauthenticated, "authentication failed");
-        assert!(!format!("{error} {error:?}").contains("hunter2"));
-        assert_eq!((error.outcome(), proxy.requests("/auth/authenticate")), (Outcome::NotSent, 1));
+        for protocol in Protocol::BOTH {
+            let proxy = Proxy::start(etcd.port());
+            let endpoint = protocol.endpoints(&proxy.servers());
+            let wrong = client(&endpoint, &[("user", "me"), ("password", "hunter2")]);
+            let error = wrong.put("mine/k", "v", 0).expect_err("wrong");
+            says(&error, ErrorKind::Unauthenticated, "authentication failed");
+            assert!(!format!("{error} {error:?}").contains("hunter2"));
+            assert_eq!((error.outcome(), logins(&proxy, protocol)), (Outcome::NotSent, 1), "{protocol:?}");
+        }
     }
+}
+
+fn logins(proxy: &Proxy, protocol: Protocol) -> usize {
+    proxy.requests(protocol.path(Rpc::Authenticate))
 }
 
 #[test]
 fn a_token_that_is_over_is_renewed_once_for_all_on_etcd() {
     for version in ALL_VERSIONS {
-        let Some(mut etcd) = with_users(version, &["--auth-token-ttl=1"]) else { return };
-        let proxy = Proxy::start(etcd.port());
-        let me = client(&proxy.servers(), &[&ME[..], &[("request_timeout_ms", "20000")]].concat());
-        let logins = || proxy.requests("/auth/authenticate");
-        let revision = me.put("mine/k", "0", 0).expect("permitted");
-        let mut watch = me.watch(WatchRequest::new(KeyRange::prefix("mine/"), revision));
-        watch.next(Deadline::NEVER, me.closed()).expect("a change");
-        assert_eq!(logins(), 1, "one for all requests");
-        std::thread::sleep(Duration::from_secs(4));
+        let start = || with_users(version, &["--auth-token-ttl=1"]);
+        let (Some(grpc), Some(json)) = (start(), start()) else { return };
         std::thread::scope(|scope| {
-            for thread in 0..8 {
-                let me = &me;
-                scope.spawn(move || me.put(format!("mine/{thread}"), "1", 0).expect("logged in again"));
-            }
+            scope.spawn(|| let_tokens_be_over(version, grpc, Protocol::Grpc));
+            scope.spawn(|| let_tokens_be_over(version, json, Protocol::Json));
         });
-        // On a busy machine, a second may pass until the last thread comes.
-        assert!((2..=3).contains(&logins()), "{version}: one for all threads, not {}", logins() - 1);
-        let mut seen = 0;
-        let mut see = |count| {
-            while seen < count {
-                let batch = watch.next(Deadline::after(Duration::from_secs(20)), me.closed());
-                seen += batch.expect("the watch goes on").events.len();
-            }
-        };
-        see(8);
-        // A watch asks for its token when it is opened again, too, and nobody else does it for it.
-        etcd.kill();
-        proxy.cut();
-        std::thread::sleep(Duration::from_secs(3));
-        etcd.revive();
-        let root = client(&etcd.servers(), &[("user", "root"), ("password", "secret")]);
-        root.put("mine/k", "2", 0).expect("root may");
-        see(9);
-        // And so does a question to one endpoint.
-        std::thread::sleep(Duration::from_secs(4));
-        let [(_, status)] = &me.status()[..] else { panic!("one endpoint") };
-        status.as_ref().unwrap_or_else(|error| panic!("{version}: {error}"));
     }
+}
+
+fn let_tokens_be_over(version: &str, mut etcd: Etcd, protocol: Protocol) {
+    let proxy = Proxy::start(etcd.port());
+    let endpoint = protocol.endpoints(&proxy.servers());
+    let me = client(&endpoint, &[&ME[..], &[("request_timeout_ms", "20000")]].concat());
+    let logins = || logins(&proxy, protocol);
+    let what = format!("{version} by {protocol:?}");
+    let revision = me.put("mine/k", "0", 0).expect("permitted");
+    let mut watch = me.watch(WatchRequest::new(KeyRange::prefix("mine/"), revision));
+    watch.next(Deadline::NEVER, me.closed()).expect("a change");
+    assert_eq!(logins(), 1, "{what}: one for all requests");
+    std::thread::sleep(Duration::from_secs(4));
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let me = &me;
+            scope.spawn(move || me.put(format!("mine/{thread}"), "1", 0).expect("logged in again"));
+        }
+    });
+    // On a busy machine, a second may pass until the last thread comes.
+    assert!((2..=3).contains(&logins()), "{what}: one for all threads, not {}", logins() - 1);
+    let mut seen = 0;
+    let mut see = |count| {
+        while seen < count {
+            let batch = watch.next(Deadline::after(Duration::from_secs(20)), me.closed());
+            seen += batch.unwrap_or_else(|error| panic!("{what}: the watch goes on: {error}")).events.len();
+        }
+    };
+    see(8);
+    // A watch asks for its token when it is opened again, too, and nobody else does it for it.
+    etcd.kill();
+    proxy.cut();
+    std::thread::sleep(Duration::from_secs(3));
+    etcd.revive();
+    let root = client(&etcd.servers(), &[("user", "root"), ("password", "secret")]);
+    root.put("mine/k", "2", 0).expect("root may");
+    see(9);
+    // And so does a question to one endpoint.
+    std::thread::sleep(Duration::from_secs(4));
+    let [(_, status)] = &me.status()[..] else { panic!("one endpoint") };
+    status.as_ref().unwrap_or_else(|error| panic!("{what}: {error}"));
 }
 
 #[test]
 fn many_threads_with_a_wrong_password_are_one_login_on_etcd() {
     let Some(etcd) = with_users(VERSIONS[1], &[]) else { return };
-    let proxy = Proxy::start(etcd.port());
-    let wrong = client(&proxy.servers(), &[("user", "me"), ("password", "hunter2")]);
-    std::thread::scope(|scope| {
-        for _ in 0..20 {
-            scope.spawn(|| {
-                says(&wrong.get("mine/k").expect_err("wrong"), ErrorKind::Unauthenticated, "failed")
-            });
-        }
-    });
-    // A thread that begins when the first login has failed makes another one.
-    assert!(proxy.requests("/auth/authenticate") <= 3, "{}", proxy.requests("/auth/authenticate"));
+    for protocol in Protocol::BOTH {
+        let proxy = Proxy::start(etcd.port());
+        let endpoint = protocol.endpoints(&proxy.servers());
+        let wrong = client(&endpoint, &[("user", "me"), ("password", "hunter2")]);
+        std::thread::scope(|scope| {
+            for _ in 0..20 {
+                scope.spawn(|| {
+                    says(&wrong.get("mine/k").expect_err("wrong"), ErrorKind::Unauthenticated, "failed")
+                });
+            }
+        });
+        // A thread that begins when the first login has failed makes another one.
+        let logins = logins(&proxy, protocol);
+        assert!((1..=3).contains(&logins), "{protocol:?}: {logins}");
+    }
 }
 
 #[test]
 fn a_member_that_does_not_answer_a_login_is_left_for_another_one_of_etcd() {
     let Some(etcd) = with_users(VERSIONS[1], &[]) else { return };
-    let silent = Proxy::start(etcd.port());
-    silent.swallow("/auth/authenticate", 1, After::Silence);
-    let endpoints = format!("{},{}", silent.servers(), etcd.servers());
-    let me = client(&endpoints, &[&ME[..], &[("request_timeout_ms", "3000")]].concat());
-    std::thread::scope(|scope| {
-        for thread in 0..4 {
-            let me = &me;
-            scope.spawn(move || me.put(format!("mine/{thread}"), "v", 0).expect("the other one answers"));
-        }
-    });
-    assert_eq!(silent.swallowed(), 1);
+    for protocol in Protocol::BOTH {
+        let silent = Proxy::start(etcd.port());
+        silent.swallow(protocol.path(Rpc::Authenticate), 1, After::Silence);
+        let endpoints = protocol.endpoints(&format!("{},{}", silent.servers(), etcd.servers()));
+        let me = client(&endpoints, &[&ME[..], &[("request_timeout_ms", "3000")]].concat());
+        std::thread::scope(|scope| {
+            for thread in 0..4 {
+                let me = &me;
+                scope.spawn(move || me.put(format!("mine/{thread}"), "v", 0).expect("the other one answers"));
+            }
+        });
+        assert_eq!(silent.swallowed(), 1, "{protocol:?}");
+    }
 }
 
 #[test]

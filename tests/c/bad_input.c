@@ -65,15 +65,15 @@ static void names_of_servers(void) {
   const char *bad[] = {
     NULL, "", " ", " ,;\n\t", ":99999", ":1", "host:", "a:0", "a:65536", "a:99999999999999999999", "a:-1", "a:+1", "a:x", "a:1x",
     "mem://x,mem://y", "mem://x 127.0.0.1", "ftp://x", "://x", "http://", "http://a/path", "http://u:p@a", "unix://",
-    "::1", "[::1", "[x]:1", "[]:1", "[::1]:", "[::1]x", "a?b", "a%20b", "\xff\xfe", "a,b,c:", "-s=x",
+    "::1", "[::1", "[x]:1", "[]:1", "[::1]:", "[::1]x", "a?b", "a%20b", "\xff\xfe", "a,b,c:", "-s=x", "json://a", "json+grpc://a", "json+mem://x",
   };
   for (size_t n = 0; n < sizeof bad / sizeof *bad; n++) {
     errno = 0;
     etcd_session session = etcd_open_str(bad[n]);
     check(session == NULL && errno == EINVAL, bad[n] ? bad[n] : "NULL", __LINE__, session ? "a session" : "NULL");
   }
-  NONE(ENOTSUP, etcd_open_str("grpc://127.0.0.1"));
-  const char *good[] = {"a", " a , b;c\td\ne:1 ", "[::1]", "[::1]:1", "http://a:1/", "unix:///none", "mem://", "mem://x"};
+  const char *good[] = {"a", " a , b;c\td\ne:1 ", "[::1]", "[::1]:1", "http://a:1/", "https://a", "grpc://127.0.0.1", "grpcs://a:1", "json+http://a:1",
+                        "json+https://a", "json+unix:///none", "unix:///none", "mem://", "mem://x"};
   for (size_t n = 0; n < sizeof good / sizeof *good; n++) {
     etcd_session session = etcd_open_str(good[n]);
     check(session != NULL, good[n], __LINE__, "NULL");

@@ -4,8 +4,10 @@ mod alone;
 mod cluster;
 mod dice;
 mod history;
+pub mod http2;
 mod jitter;
 mod pki;
+mod protocol;
 mod running;
 mod servers;
 mod tools;
@@ -21,6 +23,8 @@ pub use history::{Historian, apply, select};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use jitter::Jitter;
 pub use pki::Pki;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use protocol::{Protocol, Rpc};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use running::{Running, spawn};
 #[allow(unused_imports, reason = "each test binary needs some of it")]

@@ -6,6 +6,7 @@ mod watching;
 mod worker;
 
 use std::collections::VecDeque;
+use std::os::unix::thread::JoinHandleExt;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -148,7 +149,7 @@ impl Drop for Streams {
     fn drop(&mut self) {
         if let Some((orders, thread)) = lock(&self.current).take() {
             // A reader that the thread itself lets go of may be the last one to hold the client.
-            let own = thread.thread().id() == std::thread::current().id();
+            let own = thread.as_pthread_t() as usize == sys::thread_id();
             if orders.abandon() && !own {
                 let _ = thread.join();
             }
