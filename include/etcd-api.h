@@ -36,7 +36,7 @@
  *
  * The environment sets the options of a session, for programs that know only these functions. CONFIGURATION.md
  * lists them all; each is ETCD_API_ and the option's name:
- *   where         ETCD_API_DEFAULT_PORT, ETCD_API_DEFAULT_SCHEME
+ *   where         ETCD_API_DEFAULT_PORT, ETCD_API_DEFAULT_SCHEME, ETCD_API_SYNC_INTERVAL_MS
  *   how long      ETCD_API_REQUEST_TIMEOUT_MS, ETCD_API_CONNECT_TIMEOUT_MS
  *   how often     ETCD_API_RETRY_LIMIT, ETCD_API_RETRY_BUDGET
  *   how much      ETCD_API_MAX_REQUEST_BYTES, ETCD_API_MAX_REPLY_BYTES

@@ -13,8 +13,8 @@ use crate::wait::{self, Cancel, Deadline};
 pub enum Next {
     /// Ask another endpoint at once.
     Elsewhere,
-    /// Ask another endpoint at once; when all were asked, wait a little and begin anew: this member can't serve
-    /// now, and perhaps none can.
+    /// Ask another endpoint at once; once all were asked, wait a little before each further one: this member can't
+    /// serve now, and perhaps none can.
     ElsewhereOrLater,
     /// Wait a little, then ask again: the cluster is busy, or all endpoints were asked.
     Later,
@@ -53,8 +53,14 @@ pub fn after(error: &Error, repeat: Repeat, attempts: &Attempts) -> Next {
         Next::LogIn => Next::LogIn,
         _ if repeats && (made - endpoints >= limit || !budget) => Next::GiveUp,
         Next::Elsewhere if made >= endpoints * ROUNDS => Next::GiveUp,
-        Next::Elsewhere | Next::ElsewhereOrLater if made.is_multiple_of(endpoints) => Next::Later,
-        Next::ElsewhereOrLater => Next::Elsewhere,
+        Next::Elsewhere if made.is_multiple_of(endpoints) => Next::Later,
+        Next::ElsewhereOrLater => {
+            if repeats {
+                Next::Later
+            } else {
+                Next::Elsewhere
+            }
+        }
         next => next,
     }
 }
@@ -194,7 +200,7 @@ mod tests {
             (3, 16, true, Later, Later, Later),
             (3, 16, false, GiveUp, GiveUp, GiveUp),
             (3, 0, true, GiveUp, GiveUp, GiveUp),
-            (4, 2, true, Elsewhere, Later, Elsewhere),
+            (4, 2, true, Elsewhere, Later, Later),
             (5, 2, true, GiveUp, GiveUp, GiveUp),
             (6, 16, true, GiveUp, Later, Later),
             (18, 16, true, GiveUp, Later, Later),
