@@ -23,7 +23,7 @@ use crate::sys::{self, Signal};
 use crate::wait::{Cancel, Deadline, Interrupted, lock, try_lock};
 
 /// How much the leader reads before it looks at the time.
-const READ_AT_ONCE: usize = 4 << 20;
+const READ_AT_ONCE: usize = 512 << 10;
 /// A connection that was silent for so long may be dead without a word.
 const SILENCE: Duration = Duration::from_secs(5);
 
@@ -118,7 +118,8 @@ impl Link {
             Err(interrupted) => {
                 // The server is told that nobody waits any more.
                 self.post(Post::GiveUp(waiter));
-                if self.socket.silence().is_none_or(|silence| silence > sent.elapsed()) {
+                // At first something is heard: that the server's end has taken the request.
+                if self.socket.silence().is_none_or(|silence| silence > sent.elapsed() / 2) {
                     self.retire();
                 }
                 Err(match interrupted {

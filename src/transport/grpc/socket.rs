@@ -106,8 +106,11 @@ impl Socket {
 
     fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
         let size = sys::receive(self.shared.stream.as_fd(), buffer)?;
-        let now = self.shared.opened.elapsed().as_micros() as u64;
-        self.shared.heard.store(now.max(1), Ordering::Relaxed);
+        // The end of the stream is no word.
+        if size > 0 {
+            let now = self.shared.opened.elapsed().as_micros() as u64;
+            self.shared.heard.store(now.max(1), Ordering::Relaxed);
+        }
         // When that was all, asking once more would only tell so.
         let left = self.shared.may_read.load(Ordering::Relaxed).saturating_sub(size);
         self.shared.let_read(if size < buffer.len() { 0 } else { left });
