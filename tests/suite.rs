@@ -9,6 +9,7 @@ mod deadlines;
 mod documents;
 mod faults;
 mod fuzzing;
+mod grpc;
 mod header;
 mod identity;
 mod install;
