@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use etcd::model::*;
+use etcd::wait::Deadline;
 use etcd::{Client, Error, Outcome};
 use faultproxy::{After, Proxy};
 
@@ -30,7 +31,7 @@ enum Lost {
 
 const LEASE: i64 = 7;
 
-const KINDS: [Kind; 15] = [
+const KINDS: [Kind; 16] = [
     Kind { rpc: Rpc::Put, request: || Request::Put(PutRequest::new("k", "v")), lost: Lost::Unknown },
     Kind {
         rpc: Rpc::DeleteRange,
@@ -65,6 +66,7 @@ const KINDS: [Kind; 15] = [
     Kind { rpc: Rpc::LeaseLeases, request: || Request::Leases, lost: Lost::Repeated },
     Kind { rpc: Rpc::MemberList, request: || Request::Members, lost: Lost::Repeated },
     Kind { rpc: Rpc::Status, request: || Request::Status, lost: Lost::Repeated },
+    Kind { rpc: Rpc::HashKv, request: || Request::HashKv { revision: 0 }, lost: Lost::Repeated },
     Kind {
         rpc: Rpc::Alarm,
         request: || {
@@ -248,7 +250,7 @@ fn a_watch_of_etcd_whose_connection_fails_in_any_way_goes_on_without_a_gap() {
         let through = client(&protocol.endpoints(&proxy.servers()), &[]);
         let from = revision(&direct) + 1;
         let mut watch = through.watch(WatchRequest::new(KeyRange::key("k"), from));
-        let never = etcd::wait::Deadline::after(Duration::from_secs(60));
+        let never = Deadline::after(Duration::from_secs(60));
         for number in 0..40 {
             direct.put("k", number.to_string(), 0).expect("a put");
             match number % 4 {
@@ -262,5 +264,60 @@ fn a_watch_of_etcd_whose_connection_fails_in_any_way_goes_on_without_a_gap() {
         }
         let connections = proxy.connections();
         assert!(connections > 10, "{protocol:?}: it must have been cut off often, not {connections} times");
+    }
+}
+
+/// A server's answer that a watch was created is lost, and so is all that comes behind it.
+#[test]
+fn a_watch_of_etcd_that_is_not_confirmed_is_opened_elsewhere_and_sees_everything() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let direct = client(&etcd.servers(), &[]);
+    for (protocol, then) in each_way() {
+        let proxy = Proxy::start(etcd.port());
+        let endpoints = protocol.endpoints(&format!("{},{}", proxy.servers(), etcd.servers()));
+        let through = client(&endpoints, &[("request_timeout_ms", "1000")]);
+        let from = direct.put("k", "before", 0).expect("a put");
+        proxy.swallow(protocol.path(Rpc::Watch), 1, then);
+        let mut watch = through.watch(WatchRequest::new(KeyRange::key("k"), from));
+        let soon = Deadline::after(Duration::from_secs(5));
+        watch.open(soon, through.closed()).expect("the second one confirms it");
+        direct.put("k", "after", 0).expect("a put");
+        let mut seen = Vec::new();
+        while seen.len() < 2 {
+            let batch = watch.next(soon, through.closed()).expect("a change");
+            seen.extend(batch.events.into_iter().map(|event| event.kv.value));
+        }
+        assert_eq!(seen, [&b"before"[..], b"after"], "{protocol:?}, {then:?}");
+        assert_eq!(proxy.swallowed(), 1, "{protocol:?}, {then:?}");
+    }
+}
+
+/// A connection or stream that fell silent is not waited for by those that come later.
+#[test]
+fn a_silent_connection_to_etcd_holds_up_nothing_that_comes_later() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let direct = client(&etcd.servers(), &[]);
+    let lease = direct.grant(60).expect("a lease").id;
+    let keep = |client: &Client| client.keep_alive(lease).map(drop);
+    let watch = |client: &Client| {
+        let mut watch = client.watch(WatchRequest::new(KeyRange::key("k"), 0));
+        watch.open(Deadline::NEVER, client.closed()).map(drop)
+    };
+    type Call<'a> = &'a dyn Fn(&Client) -> Result<(), Error>;
+    let read = |client: &Client| client.get("k").map(drop);
+    let write = |client: &Client| client.put("k", "v", 0).map(drop);
+    let calls: [(Rpc, Call); 4] =
+        [(Rpc::Range, &read), (Rpc::Put, &write), (Rpc::LeaseKeepAlive, &keep), (Rpc::Watch, &watch)];
+    for (rpc, call) in calls {
+        for (protocol, then) in each_way() {
+            let what = format!("{protocol:?}, {rpc:?}, {then:?}");
+            let proxy = Proxy::start(etcd.port());
+            let through = client(&protocol.endpoints(&proxy.servers()), &[("request_timeout_ms", "1000")]);
+            call(&through).unwrap_or_else(|error| panic!("{what}, before: {error}"));
+            proxy.swallow(protocol.path(rpc), 1, then);
+            let _ = call(&through);
+            assert_eq!(proxy.swallowed(), 1, "{what}");
+            call(&through).unwrap_or_else(|error| panic!("{what}: {error}"));
+        }
     }
 }

@@ -1,10 +1,14 @@
 //! The same calls from C, Julia and Node, on the embedded store and on real servers.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use faultproxy::Proxy;
 
 use crate::support::{
-    ALL_VERSIONS, Etcd, Language, VERSIONS, call, call_under_valgrind, julia, node, program, root, run,
+    ALL_VERSIONS, Etcd, Language, Pki, VERSIONS, call, call_under_valgrind, julia, node, program, root, run,
 };
 
 fn check_quickstart(output: &str, leader: &str) {
@@ -70,4 +74,42 @@ fn julia_script_on_mem_and_etcd() {
 #[test]
 fn node_script_on_mem_and_etcd() {
     on_all_stores(node, &root().join("examples/node/classic.mjs"), "node", "null");
+}
+
+#[test]
+fn a_server_that_hangs_up_sends_no_signal_to_a_caller_of_etcd() {
+    let pki = Pki::new();
+    let (Some(plain), Some(secure)) =
+        (Etcd::start(VERSIONS[1]), Etcd::start_secure(VERSIONS[1], &pki, "server"))
+    else {
+        return;
+    };
+    let pipe = program("tests/c/pipe.c", Language::C);
+    let twin = call(&pipe).args(["mem://", "0"]).output().expect("it runs");
+    assert_eq!(twin.status.signal(), Some(libc::SIGPIPE), "the broken twin is ended: {twin:?}");
+    for (etcd, scheme) in
+        [(&plain, "http"), (&plain, "json+http"), (&secure, "https"), (&secure, "json+https")]
+    {
+        let proxy = Proxy::start(etcd.port());
+        let endpoint = format!("{scheme}://{}", proxy.servers());
+        let mut command = call(&pipe);
+        command.args([&endpoint, "60"]).env("ETCD_API_CA_FILE", pki.certificate("ca"));
+        command.env("ETCD_API_CERT_FILE", pki.certificate("client"));
+        command.env("ETCD_API_KEY_FILE", pki.key("client"));
+        let output = std::thread::scope(|scope| {
+            let program = scope.spawn(|| command.output().expect("it runs"));
+            for number in 0.. {
+                if program.is_finished() {
+                    break;
+                }
+                // In the middle of requests, of handshakes, and between them.
+                std::thread::sleep(Duration::from_micros(1000 + number % 17 * 500));
+                if number % 2 == 0 { proxy.cut() } else { proxy.reset_all() }
+            }
+            program.join().expect("no panic")
+        });
+        let said = String::from_utf8_lossy(&output.stdout);
+        let failed: Option<usize> = said.split(' ').next().and_then(|number| number.parse().ok());
+        assert!(output.status.success() && failed > Some(20), "{endpoint}: {output:?}");
+    }
 }

@@ -2,13 +2,14 @@
 //! on as before.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use etcd::model::*;
 use etcd::{Client, ErrorKind, Outcome};
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{Etcd, Jitter, Pki, VERSIONS, built, client, root, run, scratch};
+use crate::support::{Etcd, Jitter, Pki, Protocol, VERSIONS, built, client, root, run, scratch};
 
 const TIMEOUT: Duration = Duration::from_millis(800);
 /// What a call may take beyond its timeout, on a machine without jitter.
@@ -71,6 +72,80 @@ fn calls_to_a_stopped_etcd_end_in_time() {
     all_end_in_time(&etcd.servers(), &[], "stopped", || etcd.stop());
     etcd.go_on();
     client(&etcd.servers(), &[]).get("k").expect("it goes on");
+}
+
+/// Counts the signals that interrupted something.
+extern "C" fn interrupted(_: libc::c_int) {
+    SIGNALS.fetch_add(1, Ordering::SeqCst);
+}
+
+static SIGNALS: AtomicUsize = AtomicUsize::new(0);
+
+/// A handler after which system calls fail rather than go on.
+fn handle_signals() {
+    // SAFETY: all zeros is a valid action; the handler only counts.
+    unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = interrupted as *const () as usize;
+        assert_eq!(libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()), 0);
+    }
+}
+
+#[test]
+fn signals_neither_end_calls_to_a_stopped_etcd_nor_make_them_longer() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    handle_signals();
+    let timeout = TIMEOUT.as_millis().to_string();
+    let open = |protocol: Protocol| {
+        client(&protocol.endpoints(&etcd.servers()), &[("request_timeout_ms", &timeout)])
+    };
+    // On connections that are there already, and on new ones.
+    let kinds = Protocol::BOTH.into_iter().flat_map(|protocol| [(protocol, true), (protocol, false)]);
+    let calls: Vec<(&Call, Client)> = kinds
+        .flat_map(|kind| CALLS.iter().map(move |call| (kind, call)))
+        .map(|((protocol, warm), call)| {
+            let client = open(protocol);
+            if warm {
+                client.get("k").expect("all is well");
+            }
+            (call, client)
+        })
+        .collect();
+    etcd.stop();
+    let jitter = Jitter::measure();
+    let (tell, threads) = std::sync::mpsc::channel();
+    let took: Vec<(&str, Duration, etcd::Error)> = std::thread::scope(|scope| {
+        let calls: Vec<_> = calls
+            .iter()
+            .map(|((name, call), client)| {
+                let tell = tell.clone();
+                scope.spawn(move || {
+                    // SAFETY: asks for nothing.
+                    tell.send(unsafe { libc::pthread_self() }).expect("somebody listens");
+                    let start = Instant::now();
+                    let error = call(client).expect_err("nobody answers");
+                    (*name, start.elapsed(), error)
+                })
+            })
+            .collect();
+        let threads: Vec<libc::pthread_t> = threads.iter().take(calls.len()).collect();
+        while calls.iter().any(|call| !call.is_finished()) {
+            // SAFETY: none of them was joined yet.
+            threads
+                .iter()
+                .for_each(|thread| unsafe { assert_eq!(libc::pthread_kill(*thread, libc::SIGUSR1), 0) });
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        calls.into_iter().map(|call| call.join().expect("no panic")).collect()
+    });
+    etcd.go_on();
+    let limit = TIMEOUT + SLACK + jitter.worst();
+    for (name, took, error) in &took {
+        let in_time = (TIMEOUT..=limit).contains(took);
+        assert!(in_time, "{name}: {took:?}, jitter {:?}: {error}", jitter.worst());
+    }
+    let signals = SIGNALS.load(Ordering::SeqCst);
+    assert!(signals > took.len() * 8, "{signals} signals for {} calls", took.len());
 }
 
 const LATE: Duration = Duration::from_secs(2);

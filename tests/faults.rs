@@ -611,3 +611,42 @@ fn a_forked_child_is_refused_and_closing_there_does_nothing() {
     }
     assert_eq!(session.get(c"k").as_deref(), Ok("v"));
 }
+
+#[test]
+fn a_forked_child_opens_a_session_of_its_own_on_etcd_and_leaves_its_parents_alone() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let proxy = Proxy::start(etcd.port());
+    for protocol in Protocol::BOTH {
+        let session = Session::open(&protocol.endpoints(&proxy.servers()));
+        // A lock, and so a keep-alive: all kinds of connection are open when it forks.
+        let index = session.lock(c"l", 60).expect("free");
+        assert_eq!(session.renew(c"l", &index).0, ETCD_OK);
+        let connections = proxy.connections();
+        let servers = CString::new(protocol.endpoints(&etcd.servers())).expect("no NUL");
+        // SAFETY: the child calls only this library and _exit.
+        unsafe {
+            match libc::fork() {
+                0 => {
+                    let refused = etcd_set(session.0, c"k".as_ptr(), c"v".as_ptr(), null(), 0) == ETCD_WTF
+                        && errno() == libc::EBADF;
+                    etcd_close(session.0);
+                    let own = etcd_open_str(servers.as_ptr());
+                    let done = etcd_set(own, c"k".as_ptr(), c"child".as_ptr(), null(), 0) == ETCD_OK;
+                    etcd_close(own);
+                    libc::_exit(i32::from(!refused) + 2 * i32::from(!done));
+                }
+                child => {
+                    let mut status = 0;
+                    libc::waitpid(child, &mut status, 0);
+                    assert_eq!(status, 0, "{protocol:?}");
+                }
+            }
+        }
+        assert_eq!(session.get(c"k").as_deref(), Ok("child"));
+        assert_eq!(session.renew(c"l", &index).0, ETCD_OK);
+        assert_eq!(session.unlock(c"l", &index).0, ETCD_OK);
+        if protocol == Protocol::Grpc {
+            assert_eq!(proxy.connections(), connections, "the parent's connections are as they were");
+        }
+    }
+}

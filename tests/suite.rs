@@ -10,6 +10,7 @@ mod deadlines;
 mod documents;
 mod faults;
 mod fuzzing;
+mod grpc;
 mod header;
 mod identity;
 mod install;

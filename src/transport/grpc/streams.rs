@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::os::unix::thread::JoinHandleExt;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use self::worker::Worker;
 use super::route::Route;
@@ -33,6 +34,8 @@ enum Order {
         keep: KeepAlive,
         token: Option<Secret>,
     },
+    /// Nobody waits any more for the keep-alive with this key: its time is over.
+    Missed(u64),
 }
 
 /// One watch; whoever opened it is told how that went, whatever becomes of the thread.
@@ -40,6 +43,8 @@ struct Watch {
     key: u64,
     opened: Option<Mailbox<Result<Header>>>,
     sink: SharedSink,
+    /// When the server was asked for it.
+    sent: Option<Instant>,
 }
 
 /// Taken out when nobody is to be told any more: by the reader, or after the last item.
@@ -75,8 +80,10 @@ impl Drop for Watch {
 
 /// One keep-alive that waits for its answer.
 struct KeepAlive {
+    key: u64,
     id: i64,
     answered: Option<Mailbox<Result<Reply>>>,
+    sent: Option<Instant>,
 }
 
 impl KeepAlive {
@@ -189,7 +196,7 @@ impl Streams {
     pub fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
         let (opened, sink) = (Mailbox::default(), Arc::new(Mutex::new(Some(sink))));
         let key = next_key();
-        let watch = Watch { key, opened: Some(opened.clone()), sink: sink.clone() };
+        let watch = Watch { key, opened: Some(opened.clone()), sink: sink.clone(), sent: None };
         let request = encode::watch(request);
         let orders = self.give(Order::Watch { watch, request, token: context.token.cloned() })?;
         let guard = Guard { key, sink, orders };
@@ -204,21 +211,24 @@ impl Streams {
 
     /// Sends a keep-alive on the stream that all share, and waits for its answer.
     pub fn keep_alive(&self, id: i64, context: &Context) -> Result<Reply> {
-        let answered = Mailbox::default();
-        let keep = KeepAlive { id, answered: Some(answered.clone()) };
-        self.give(Order::KeepAlive { keep, token: context.token.cloned() })?;
+        let (key, answered) = (next_key(), Mailbox::default());
+        let keep = KeepAlive { key, id, answered: Some(answered.clone()), sent: None };
+        let orders = self.give(Order::KeepAlive { keep, token: context.token.cloned() })?;
         let answer = answered.recv(context.deadline, context.cancel);
         answer.map_err(|interrupted| {
             match interrupted {
                 Interrupted::Canceled => Error::closed(),
-                Interrupted::Timeout => Error::new(ErrorKind::Timeout, "no answer in time"),
+                Interrupted::Timeout => {
+                    let _ = orders.give(Order::Missed(key));
+                    Error::new(ErrorKind::Timeout, "no answer in time")
+                }
             }
             .outcome_is(Outcome::Unknown)
         })?
     }
 }
 
-/// A number for each watch of the process, by which its end is asked for.
+/// A number for each watch and keep-alive of the process, by which its end is told.
 fn next_key() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static LAST: AtomicU64 = AtomicU64::new(0);

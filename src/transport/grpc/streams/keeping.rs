@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -36,10 +37,16 @@ impl Keeping {
     }
 
     pub fn send(&mut self, mut keep: KeepAlive) {
+        keep.sent = Some(Instant::now());
         match self.requests.send_data(encode::keep_alive(keep.id), false) {
             Ok(()) => self.waiting.entry(keep.id).or_default().push_back(keep),
             Err(error) => keep.end(Err(status::of_http2(error))),
         }
+    }
+
+    /// Since when the keep-alive with this key waits here, if it does.
+    pub fn waits_since(&self, key: u64) -> Option<Instant> {
+        self.waiting.values().flatten().find(|keep| keep.key == key).and_then(|keep| keep.sent)
     }
 
     /// Hands on what has come; `Ready`: why the stream has ended.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::SendStream;
@@ -51,10 +52,16 @@ impl Watching {
 
     /// Asks for one more.
     pub fn create(&mut self, mut watch: Watch, request: Bytes) {
+        watch.sent = Some(Instant::now());
         match self.requests.send_data(request, false) {
             Ok(()) => self.creating.push_back(watch),
             Err(error) => watch.fail(status::of_http2(error)),
         }
+    }
+
+    /// Since when the watch with this key waits here for the server's word, if it does.
+    pub fn waits_since(&self, key: u64) -> Option<Instant> {
+        self.creating.iter().find(|watch| watch.key == key).and_then(|watch| watch.sent)
     }
 
     /// Ends one, if it is here. One that is not answered yet is ended when it is.

@@ -30,6 +30,8 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const READ_AT_ONCE: usize = 1 << 20;
 /// How long a server may take to answer a ping.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Whoever has waited in vain for so long, and then no longer, shows that something is wrong.
+const IN_VAIN: Duration = Duration::from_millis(500);
 /// How long the connection is kept when nothing uses it.
 const LINGER: Duration = Duration::from_secs(60);
 
@@ -71,7 +73,7 @@ impl Worker {
             match order {
                 Order::Watch { mut watch, .. } => watch.fail(error.clone()),
                 Order::KeepAlive { mut keep, .. } => keep.end(Err(error.clone())),
-                Order::EndWatch(_) => {}
+                Order::EndWatch(_) | Order::Missed(_) => {}
             }
         }
     }
@@ -148,8 +150,8 @@ impl<'a> Serving<'a> {
     }
 
     fn step(&mut self, context: &mut Context) -> Next {
-        if !self.take_orders() {
-            return Next::End(super::lost());
+        if let Err(error) = self.take_orders() {
+            return Next::End(error);
         }
         self.socket.let_read(READ_AT_ONCE);
         if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(context) {
@@ -161,8 +163,8 @@ impl<'a> Serving<'a> {
         self.look_at_time(context)
     }
 
-    /// `false`: there is nobody any more who could give one.
-    fn take_orders(&mut self) -> bool {
+    /// An error: nobody could give one any more, or they show that the connection is dead.
+    fn take_orders(&mut self) -> Result<()> {
         let (orders, abandoned) = {
             let mut queue = lock(&self.worker.orders.queue);
             (std::mem::take(&mut queue.orders), queue.abandoned)
@@ -176,14 +178,44 @@ impl<'a> Serving<'a> {
                         watch.fail(error);
                     }
                 },
-                Order::EndWatch(key) => self.watching.iter_mut().for_each(|watching| watching.end(key)),
+                Order::EndWatch(key) => {
+                    let waiting = self.watching.iter().find_map(|watching| watching.waits_since(key));
+                    self.watching.iter_mut().for_each(|watching| watching.end(key));
+                    self.unless_deaf(waiting)?;
+                }
                 Order::KeepAlive { mut keep, token } => match self.keeping_for(token.as_ref()) {
                     Ok(keeping) => keeping.send(keep),
                     Err(error) => keep.end(Err(error)),
                 },
+                Order::Missed(key) => self.missed(key)?,
             }
         }
-        !abandoned
+        if abandoned { Err(super::lost()) } else { Ok(()) }
+    }
+
+    /// A keep-alive was given up: one that comes later must not wait for the same silence.
+    fn missed(&mut self, key: u64) -> Result<()> {
+        let waiting = self.keeping.iter().map(|keeping| keeping.waits_since(key));
+        let found = waiting.enumerate().find_map(|(at, since)| Some((at, since?)));
+        let Some((at, since)) = found.filter(|(_, since)| since.elapsed() >= IN_VAIN) else { return Ok(()) };
+        self.unless_deaf(Some(since))?;
+        // The server is there: it is the stream that is stuck.
+        let error = Error::new(ErrorKind::Unavailable, "the server does not answer keep-alives");
+        self.keeping.swap_remove(at).fail(&error.outcome_is(Outcome::Unknown));
+        Ok(())
+    }
+
+    /// Fails when somebody has waited in vain since then, and nothing else was heard either. (At first, something
+    /// is: that the server's end has taken the request.)
+    fn unless_deaf(&self, waiting: Option<Instant>) -> Result<()> {
+        let Some(waited) = waiting.map(|since| since.elapsed()).filter(|waited| *waited >= IN_VAIN) else {
+            return Ok(());
+        };
+        if self.socket.silence().is_some_and(|silence| silence < waited / 2) {
+            return Ok(());
+        }
+        let fault = format!("no sign of life for {} ms", waited.as_millis());
+        Err(Error::new(ErrorKind::Unavailable, fault).outcome_is(Outcome::Unknown))
     }
 
     fn watching_for(&mut self, token: Option<&Secret>) -> Result<&mut Watching> {
