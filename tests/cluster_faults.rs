@@ -13,7 +13,7 @@ use etcd::model::*;
 use faultproxy::{After, Fault};
 
 use self::judge::{judge, judge_watch};
-use self::workload::{Common, Log, TIMEOUT, Told, Worker, watch};
+use self::workload::{Common, Log, Over, TIMEOUT, Told, Worker, watch};
 use crate::support::{Cluster, Dice, Historian, Jitter, Trouble, VERSIONS, Whom, client, eventually, long};
 
 /// What a call may take beyond its timeout, on a machine without jitter.
@@ -94,6 +94,7 @@ fn run(cluster: &mut Cluster, script: &[Trouble], dice: &mut Dice, repeat: Optio
     let (common, jitter, start) = (Common::default(), Jitter::measure(), Instant::now());
     let successes: Vec<AtomicUsize> = (0..3 * WORKERS).map(|_| AtomicUsize::default()).collect();
     std::thread::scope(|scope| {
+        let _over = Over(&common);
         let workers: Vec<_> = (0..3 * WORKERS)
             .map(|name| {
                 let (client, successes) = (clients[name / WORKERS].clone(), &successes[name]);
@@ -118,6 +119,9 @@ fn run(cluster: &mut Cluster, script: &[Trouble], dice: &mut Dice, repeat: Optio
         workers.into_iter().for_each(|worker| log.add(worker.join().expect("no panic")));
         let last = eventually(RECOVERY, "a last write", || cluster.direct.put("last", "", 0).ok());
         common.last.store(last, Ordering::SeqCst);
+        eventually(RECOVERY, "all watches are up to date", || {
+            watches.iter().all(|watch| watch.is_finished()).then_some(())
+        });
         let watched = watches.into_iter().map(|watch| watch.join().expect("no panic"));
         let watched = watched.map(|watched| watched.expect("a watch goes on")).collect();
         let history = Historian::default().read(&cluster.members[0], last);

@@ -20,4 +20,5 @@ mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;
 mod tokens;
+mod watch_history;
 mod watching;
