@@ -14,7 +14,7 @@ use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind};
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{Cluster, Dice, Historian, Trouble, VERSIONS, Whom, client, eventually, long};
+use crate::support::{Cluster, Dice, Historian, Trouble, VERSIONS, Whom, eventually, long};
 
 /// How much there is to see.
 struct Size {
@@ -439,10 +439,8 @@ fn see_all(version: &str, size: &Size) {
     let Some(mut cluster) = Cluster::start(version) else { return };
     let (mut dice, start) = (Dice::of(version), Instant::now());
     let options = [("request_timeout_ms", "3000")];
-    let (outside, inside) = (
-        client(&cluster.endpoints(0), &options),
-        client(&cluster.endpoints(1), &[("namespace", NAMESPACE), options[0]]),
-    );
+    let (outside, inside) =
+        (cluster.client(0, &options), cluster.client(1, &[("namespace", NAMESPACE), options[0]]));
     let (readers, stop) = (readers(), AtomicBool::new(false));
     let forgetful = Reader::new("forgetful", readers[1].request.clone());
     let ((orders, to_do), (done, marks)) = (channel(), channel());

@@ -129,6 +129,11 @@ impl Etcd {
     pub fn etcdctl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.member.binaries.join("etcdctl"));
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints=127.0.0.1:{}", self.member.port));
+        // A server's certificate is good for a client, too.
+        for (servers, tools) in [("cert-file", "cert"), ("key-file", "key"), ("trusted-ca-file", "cacert")] {
+            let file = self.member.flags.iter().find_map(|flag| flag.strip_prefix(&format!("--{servers}=")));
+            command.args(file.map(|file| format!("--{tools}={file}")));
+        }
         command.args(arguments);
         command
     }
