@@ -15,6 +15,7 @@ mod header;
 mod identity;
 mod install;
 mod limits;
+mod members;
 mod programs;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
