@@ -146,6 +146,8 @@ impl Error {
             16 => (Unauthenticated, Outcome::Refused),
             // While leadership is handed over; nothing was appended to the log.
             2 if has("proposal dropped") => (Unavailable, Outcome::Refused),
+            // As etcd 3.3 says it, without its code. It is looked at before anything is done.
+            2 if has("revision in header is old") => (Unauthenticated, Outcome::Refused),
             // Codes 2 (unknown), 10 (aborted) and 15 (data loss) say nothing about the effect.
             2 | 10 | 15 => (Refused, Outcome::Unknown),
             _ => (Refused, Outcome::Refused),
@@ -305,6 +307,7 @@ mod tests {
             (8, "grpc: received message larger than max (6291593 vs. 4194304)", TooLarge, Unknown),
             (8, "grpc: received message larger than max (3000000 vs. 2097152)", TooLarge, No),
             (2, "raft proposal dropped", Unavailable, No),
+            (2, "auth: revision in header is old", Unauthenticated, No),
             (8, "etcdserver: too many requests", TooManyRequests, No),
             (9, "etcdserver: lease already exists", Refused, No),
             (11, "etcdserver: mvcc: required revision has been compacted", Compacted, No),

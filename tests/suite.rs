@@ -21,5 +21,6 @@ mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;
 mod tokens;
+mod users_under_load;
 mod watch_history;
 mod watching;
