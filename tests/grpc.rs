@@ -16,7 +16,7 @@ use ErrorKind::{BadReply, Timeout, TooLarge, Unavailable};
 use Outcome::{NotSent, Refused, Unknown};
 
 use crate::support::http2::*;
-use crate::support::{Etcd, Jitter, Protocol, Rpc, VERSIONS, built, client};
+use crate::support::{Etcd, Jitter, Protocol, Rpc, VERSIONS, built, client, my_turn};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// What a call may take beyond its timeout, on a machine without jitter.
@@ -46,6 +46,7 @@ fn failures(fake: &Fake, slack: Duration) -> [Error; 3] {
         |client| client.put("k", "v", 0).map(drop),
         |client| watch(client, 0).open(Deadline::NEVER, client.closed()).map(drop),
     ];
+    let _turn = my_turn();
     std::thread::scope(|scope| {
         let calls = calls.map(|call| {
             scope.spawn(move || {
@@ -85,7 +86,7 @@ fn with_little_memory(servers: &str, command: &[&str]) -> Command {
 
 /// Asserts that a server that does this can't take up a client's memory.
 fn cost_little(what: &str, evil: Evil) {
-    let fake = Fake::answering(evil);
+    let (fake, _turn) = (Fake::answering(evil), my_turn());
     std::thread::scope(|scope| {
         for command in [&["get", "k"][..], &["set", "k", "v"], &["watch", "k"]] {
             let fake = &fake;

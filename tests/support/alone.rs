@@ -1,6 +1,14 @@
-//! Tests that judge their whole process: its time, its memory, its threads.
+//! Tests that judge their whole process: its time, its memory, its threads; and those that keep the machine busy.
 
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+
+/// Lets one test at a time measure how late something is, or keep the machine busy: the others would be judged for
+/// what it does.
+pub fn my_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}
 
 /// Whether this process is here for this one test. Where it is not, one is started that is, and must succeed.
 pub fn alone(test: &str) -> bool {
