@@ -4,6 +4,7 @@ mod ambiguity;
 mod callers;
 mod cli;
 mod cli_keys;
+mod closing;
 mod cluster_faults;
 mod contention;
 mod deadlines;
