@@ -131,8 +131,8 @@ impl Error {
             // The limit of the 3.3 gateway for the answers that it reads: what was asked for is done.
             8 if has("vs. 4194304") => (TooLarge, Outcome::Unknown),
             8 => (TooLarge, Outcome::Refused),
-            // Other members can serve.
-            9 if has("not supported for learner") => (Unavailable, Outcome::Refused),
+            // Other members can serve. Asked before anything is done.
+            9 | 14 if has("not supported for learner") => (Unavailable, Outcome::Refused),
             11 if has("compacted") => (Compacted, Outcome::Refused),
             11 if has("future revision") => (FutureRevision, Outcome::Refused),
             11 => (InvalidArgument, Outcome::Refused),
@@ -315,6 +315,7 @@ mod tests {
             (11, "etcdserver: too large lease TTL", InvalidArgument, No),
             (3, "etcdserver: key not found", KeyNotFound, No),
             (9, "etcdserver: rpc not supported for learner", Unavailable, No),
+            (14, "etcdserver: rpc not supported for learner", Unavailable, No),
             (14, "etcdserver: no leader", Unavailable, No),
             (14, "etcdserver: leader changed", Unavailable, Unknown),
             (14, "etcdserver: request timed out", Timeout, Unknown),
