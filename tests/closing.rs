@@ -6,7 +6,7 @@ use etcd::model::*;
 use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind};
 
-use crate::support::{Dice, Etcd, Jitter, Protocol, VERSIONS, alone, client, eventually, long};
+use crate::support::{Dice, Etcd, Jitter, Protocol, VERSIONS, alone, client, eventually, long, my_turn};
 
 const THREADS: usize = 16;
 /// How soon everybody is told.
@@ -86,6 +86,7 @@ fn close_in_use(etcd: &Etcd, endpoints: &str, dice: &mut Dice, stopped: bool) ->
 
 #[test]
 fn a_client_of_etcd_that_is_closed_in_use_ends_all_calls_at_once_and_leaves_nothing() {
+    let _turn = my_turn();
     if !alone("closing::a_client_of_etcd_that_is_closed_in_use_ends_all_calls_at_once_and_leaves_nothing") {
         return;
     }

@@ -13,7 +13,9 @@ use faultproxy::{After, Fault};
 
 use self::judge::{judge, judge_watch};
 use self::workload::{Common, Job, Log, Over, TIMEOUT, Told, Worker, watch};
-use crate::support::{Cluster, Dice, Historian, Jitter, Pki, Trouble, VERSIONS, Whom, eventually, long};
+use crate::support::{
+    Cluster, Dice, Historian, Jitter, Pki, Trouble, VERSIONS, Whom, eventually, long, my_turn,
+};
 
 /// What a call may take beyond its timeout, on a machine without jitter.
 const SLACK: Duration = Duration::from_millis(100);
@@ -94,6 +96,7 @@ const ALL: Work = Work { jobs: [Job::Write, Job::Write, Job::Read], watches: tru
 
 /// Lets threads work while there is trouble.
 fn run(cluster: &mut Cluster, work: &Work, script: &[Trouble], dice: &mut Dice) -> Run {
+    let _turn = my_turn();
     let timeout = TIMEOUT.as_millis().to_string();
     // Each begins with another member, so that all are in use.
     let clients = [0, 1, 2].map(|first| cluster.client(first, &[("request_timeout_ms", &timeout)]));

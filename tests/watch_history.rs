@@ -14,7 +14,7 @@ use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind};
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{AtEnd, Cluster, Dice, Historian, Trouble, VERSIONS, Whom, eventually, long};
+use crate::support::{AtEnd, Cluster, Dice, Historian, Trouble, VERSIONS, Whom, eventually, long, my_turn};
 
 /// How much there is to see.
 struct Size {
@@ -427,6 +427,7 @@ fn comes_too_late(late: &mut Watcher, client: &Client, history: &[Event], compac
 }
 
 fn see_all(version: &str, size: &Size) {
+    let _turn = my_turn();
     let Some(mut cluster) = Cluster::start(version) else { return };
     let (mut dice, start) = (Dice::of(version), Instant::now());
     let options = [("request_timeout_ms", "3000")];
