@@ -131,8 +131,8 @@ impl Error {
             // The limit of the 3.3 gateway for the answers that it reads: what was asked for is done.
             8 if has("vs. 4194304") => (TooLarge, Outcome::Unknown),
             8 => (TooLarge, Outcome::Refused),
-            // Other members can serve.
-            9 if has("not supported for learner") => (Unavailable, Outcome::Refused),
+            // Other members can serve. Asked before anything is done.
+            9 | 14 if has("not supported for learner") => (Unavailable, Outcome::Refused),
             11 if has("compacted") => (Compacted, Outcome::Refused),
             11 if has("future revision") => (FutureRevision, Outcome::Refused),
             11 => (InvalidArgument, Outcome::Refused),
@@ -146,6 +146,8 @@ impl Error {
             16 => (Unauthenticated, Outcome::Refused),
             // While leadership is handed over; nothing was appended to the log.
             2 if has("proposal dropped") => (Unavailable, Outcome::Refused),
+            // As etcd 3.3 says it, without its code. It is looked at before anything is done.
+            2 if has("revision in header is old") => (Unauthenticated, Outcome::Refused),
             // Codes 2 (unknown), 10 (aborted) and 15 (data loss) say nothing about the effect.
             2 | 10 | 15 => (Refused, Outcome::Unknown),
             _ => (Refused, Outcome::Refused),
@@ -305,6 +307,7 @@ mod tests {
             (8, "grpc: received message larger than max (6291593 vs. 4194304)", TooLarge, Unknown),
             (8, "grpc: received message larger than max (3000000 vs. 2097152)", TooLarge, No),
             (2, "raft proposal dropped", Unavailable, No),
+            (2, "auth: revision in header is old", Unauthenticated, No),
             (8, "etcdserver: too many requests", TooManyRequests, No),
             (9, "etcdserver: lease already exists", Refused, No),
             (11, "etcdserver: mvcc: required revision has been compacted", Compacted, No),
@@ -312,6 +315,7 @@ mod tests {
             (11, "etcdserver: too large lease TTL", InvalidArgument, No),
             (3, "etcdserver: key not found", KeyNotFound, No),
             (9, "etcdserver: rpc not supported for learner", Unavailable, No),
+            (14, "etcdserver: rpc not supported for learner", Unavailable, No),
             (14, "etcdserver: no leader", Unavailable, No),
             (14, "etcdserver: leader changed", Unavailable, Unknown),
             (14, "etcdserver: request timed out", Timeout, Unknown),

@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use etcd::Client;
 use etcd::model::*;
 use faultproxy::{After, Fault};
 
 use self::judge::{judge, judge_watch};
-use self::workload::{Common, Log, Over, TIMEOUT, Told, Worker, watch};
-use crate::support::{Cluster, Dice, Historian, Jitter, Trouble, VERSIONS, Whom, client, eventually, long};
+use self::workload::{Common, Job, Log, Over, TIMEOUT, Told, Worker, watch};
+use crate::support::{Cluster, Dice, Historian, Jitter, Pki, Trouble, VERSIONS, Whom, eventually, long};
 
 /// What a call may take beyond its timeout, on a machine without jitter.
 const SLACK: Duration = Duration::from_millis(100);
@@ -81,33 +80,40 @@ struct Run {
     took: Duration,
 }
 
-/// Who works on each of the three clients.
-const WRITERS: usize = 2;
-const WORKERS: usize = WRITERS + 1;
+/// Who works.
+struct Work {
+    /// On each of the three clients.
+    jobs: [Job; 3],
+    /// Whether each client watches all of it, too.
+    watches: bool,
+    /// What is said of writes, instead of the truth.
+    repeat: Option<Repeat>,
+}
+
+const ALL: Work = Work { jobs: [Job::Write, Job::Write, Job::Read], watches: true, repeat: None };
 
 /// Lets threads work while there is trouble.
-fn run(cluster: &mut Cluster, script: &[Trouble], dice: &mut Dice, repeat: Option<Repeat>) -> Run {
+fn run(cluster: &mut Cluster, work: &Work, script: &[Trouble], dice: &mut Dice) -> Run {
     let timeout = TIMEOUT.as_millis().to_string();
-    let open = |first| client(&cluster.endpoints(first), &[("request_timeout_ms", &timeout)]);
     // Each begins with another member, so that all are in use.
-    let clients: Vec<Client> = (0..3).map(open).collect();
+    let clients = [0, 1, 2].map(|first| cluster.client(first, &[("request_timeout_ms", &timeout)]));
     let (common, jitter, start) = (Common::default(), Jitter::measure(), Instant::now());
-    let successes: Vec<AtomicUsize> = (0..3 * WORKERS).map(|_| AtomicUsize::default()).collect();
+    let jobs: Vec<_> = clients.iter().flat_map(|client| work.jobs.map(|job| (client, job))).collect();
+    let successes: Vec<AtomicUsize> = jobs.iter().map(|_| AtomicUsize::default()).collect();
     std::thread::scope(|scope| {
         let _over = Over(&common);
-        let workers: Vec<_> = (0..3 * WORKERS)
-            .map(|name| {
-                let (client, successes) = (clients[name / WORKERS].clone(), &successes[name]);
+        let workers: Vec<_> = jobs
+            .iter()
+            .enumerate()
+            .map(|(name, &(client, job))| {
+                let (client, successes, repeat) = (client.clone(), &successes[name], work.repeat);
                 let (dice, log) = (dice.fork(), Log::default());
                 let worker = Worker { name, client, common: &common, successes, repeat, dice, log };
-                let step = match name % WORKERS {
-                    WRITERS => Worker::read,
-                    _ => Worker::write,
-                };
-                scope.spawn(move || worker.work(step))
+                scope.spawn(move || worker.work(job))
             })
             .collect();
-        let watches: Vec<_> = clients.iter().map(|client| scope.spawn(|| watch(client, &common))).collect();
+        let watching = clients.iter().filter(|_| work.watches);
+        let watches: Vec<_> = watching.map(|client| scope.spawn(|| watch(client, &common))).collect();
         let mut hits = 0;
         for &trouble in script {
             sleep(ms(dice.between(50, 300) as u64));
@@ -175,12 +181,14 @@ impl Run {
 }
 
 fn assert_none(faults: &[String]) {
-    assert!(
-        faults.is_empty(),
-        "{} faults, among them:\n{}",
-        faults.len(),
-        faults[..faults.len().min(10)].join("\n")
-    );
+    let some = &faults[..faults.len().min(10)];
+    assert!(faults.is_empty(), "{} faults, among them:\n{}", faults.len(), some.join("\n"));
+}
+
+/// It proves nothing unless there was trouble, and something was done all the same.
+fn assert_enough(run: &Run, script: &[Trouble]) {
+    assert!(run.hits >= script.len() * 3 / 4, "{} of {} troubles hit", run.hits, script.len());
+    assert!(run.done() >= script.len() * 20, "{} writes", run.done());
 }
 
 fn survives(version: &str, times: usize, share: usize) {
@@ -188,12 +196,10 @@ fn survives(version: &str, times: usize, share: usize) {
     let mut dice = Dice::of(version);
     let mut script = script(times, &mut dice);
     script.truncate(script.len() / share);
-    let run = run(&mut cluster, &script, &mut dice, None);
+    let run = run(&mut cluster, &ALL, &script, &mut dice);
     run.print(&format!("etcd {version}"));
     assert_none(&run.faults());
-    // It proves nothing unless there was trouble, and something was done all the same.
-    assert!(run.hits >= script.len() * 3 / 4, "{} of {} troubles hit", run.hits, script.len());
-    assert!(run.done() >= script.len() * 20, "{} writes", run.done());
+    assert_enough(&run, &script);
 }
 
 #[test]
@@ -209,9 +215,56 @@ fn a_client_that_repeats_its_writes_to_an_etcd_cluster_is_found_out() {
     let mut dice = Dice::of("a broken client");
     let script: Vec<Trouble> =
         lost_answers().filter(|lost| !matches!(lost, Trouble::Lose(RANGE, _))).collect();
-    let run = run(&mut cluster, &script, &mut dice, Some(Repeat::Harmless));
-    let faults = run.faults();
+    let broken = Work { repeat: Some(Repeat::Harmless), ..ALL };
+    let faults = run(&mut cluster, &broken, &script, &mut dice).faults();
     for fault in ["done twice", "told not done, and done"] {
         assert!(faults.iter().any(|found| found.starts_with(fault)), "{fault} in {faults:?}");
     }
+}
+
+/// Some answers are corrupt for a while, then none, and so on.
+fn corrupt_answers(dice: &mut Dice) -> Vec<Trouble> {
+    let corrupt = |_| {
+        let (every, seed) = (dice.between(100, 3000), dice.below(1_000_000) as u64);
+        Trouble::Network(Fault::Corrupt { every, seed }, ms(300))
+    };
+    (0..if long() { 400 } else { 15 }).map(corrupt).collect()
+}
+
+/// That bits were flipped must have been seen as often as there was trouble, or nearly.
+fn assert_found_out(run: &Run, script: &[Trouble]) {
+    let errors: usize = run.log.errors.values().sum();
+    assert!(errors >= script.len() / 2, "{errors} errors");
+}
+
+/// TLS finds every flipped bit.
+#[test]
+fn the_same_with_tls_on_etcd_when_answers_are_corrupt() {
+    let pki = Pki::new();
+    let Some(mut cluster) = Cluster::start_secure(VERSIONS[1], &pki) else { return };
+    let mut dice = Dice::of("corrupt answers, TLS");
+    let script = corrupt_answers(&mut dice);
+    let run = run(&mut cluster, &ALL, &script, &mut dice);
+    run.print("corrupt answers, TLS");
+    assert_none(&run.faults());
+    assert_found_out(&run, &script);
+    assert_enough(&run, &script);
+}
+
+/// Without TLS nobody can see a flipped bit in a value or a revision. No write is done twice for all that, or told
+/// done and is not; every call ends in time, and all goes on when answers are right again.
+#[test]
+fn corrupt_answers_without_tls_make_no_client_write_twice_to_an_etcd_cluster() {
+    let Some(mut cluster) = Cluster::start(VERSIONS[1]) else { return };
+    let mut dice = Dice::of("corrupt answers");
+    let script = corrupt_answers(&mut dice);
+    let work = Work { jobs: [Job::Put, Job::Put, Job::Read], watches: false, repeat: None };
+    let run = run(&mut cluster, &work, &script, &mut dice);
+    run.print("corrupt answers");
+    let safety = ["done twice", "told done, and not done", "nobody wrote", "a call took"];
+    let mut faults = run.faults();
+    faults.retain(|fault| safety.iter().any(|kind| fault.starts_with(kind)));
+    assert_none(&faults);
+    assert_found_out(&run, &script);
+    assert_enough(&run, &script);
 }

@@ -103,11 +103,13 @@ fn cost_little(what: &str, evil: Evil) {
     assert!(!asked.contains(&0), "{what}: {asked:?}");
 }
 
-/// Sends the same without end, until the client has enough.
+/// Sends the same without end, until the client has enough. A moment's rest now and then leaves something of the
+/// machine to the other tests.
 fn flood(peer: &mut Peer, bytes: &[u8]) -> io::Result<()> {
     let much = bytes.repeat((64 << 10) / bytes.len() + 1);
     loop {
         peer.send(&much)?;
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

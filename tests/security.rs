@@ -120,7 +120,7 @@ fn an_unchanged_program_gets_tls_and_a_user_of_etcd_from_its_environment() {
 }
 
 /// A server with users: root, and "me", who may do anything below "mine/".
-fn with_users(version: &str, flags: &[&str]) -> Option<Etcd> {
+pub fn with_users(version: &str, flags: &[&str]) -> Option<Etcd> {
     let etcd = Etcd::start_with(version, flags)?;
     for command in [
         "user add root:secret",

@@ -14,7 +14,7 @@ use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind};
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{Cluster, Dice, Historian, Trouble, VERSIONS, Whom, client, eventually, long};
+use crate::support::{AtEnd, Cluster, Dice, Historian, Trouble, VERSIONS, Whom, eventually, long};
 
 /// How much there is to see.
 struct Size {
@@ -282,15 +282,6 @@ fn key(number: usize) -> String {
     if number.is_multiple_of(10) { format!("{NAMESPACE}{number}") } else { format!("h/{number}") }
 }
 
-/// Lets threads end, however the test does.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
-}
-
 /// One part of the history after the other.
 struct Course<'a> {
     cluster: &'a mut Cluster,
@@ -439,16 +430,14 @@ fn see_all(version: &str, size: &Size) {
     let Some(mut cluster) = Cluster::start(version) else { return };
     let (mut dice, start) = (Dice::of(version), Instant::now());
     let options = [("request_timeout_ms", "3000")];
-    let (outside, inside) = (
-        client(&cluster.endpoints(0), &options),
-        client(&cluster.endpoints(1), &[("namespace", NAMESPACE), options[0]]),
-    );
+    let (outside, inside) =
+        (cluster.client(0, &options), cluster.client(1, &[("namespace", NAMESPACE), options[0]]));
     let (readers, stop) = (readers(), AtomicBool::new(false));
     let forgetful = Reader::new("forgetful", readers[1].request.clone());
     let ((orders, to_do), (done, marks)) = (channel(), channel());
     let writer = Writer { client: cluster.direct.clone(), dice: dice.fork(), keys: size.keys, made: 0 };
     std::thread::scope(|scope| {
-        let _stop = Stop(&stop);
+        let _stop = AtEnd(&stop);
         for reader in &readers {
             let client = if reader.namespace.is_empty() { &outside } else { &inside };
             let stop = &stop;

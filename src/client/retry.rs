@@ -87,7 +87,8 @@ fn by_error(error: &Error, repeat: Repeat) -> Next {
 /// A token that is missing, over, or older than the last change of users. A wrong password is another matter:
 /// it stays wrong.
 pub fn is_about_token(error: &Error) -> bool {
-    let texts = ["invalid auth token", "auth store is old", "user name is empty"];
+    let texts =
+        ["invalid auth token", "auth store is old", "revision in header is old", "user name is empty"];
     texts.iter().any(|text| error.fault().contains(text))
 }
 
@@ -219,6 +220,7 @@ mod tests {
         let table = [
             (16, "etcdserver: invalid auth token", LogIn),
             (3, "etcdserver: revision of auth store is old", LogIn),
+            (2, "auth: revision in header is old", LogIn),
             (3, "etcdserver: user name is empty", LogIn),
             (3, "etcdserver: authentication failed, invalid user ID or password", GiveUp),
             (7, "etcdserver: permission denied", GiveUp),

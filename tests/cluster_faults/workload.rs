@@ -99,6 +99,15 @@ impl Drop for Over<'_> {
     }
 }
 
+/// What a thread does.
+#[derive(Debug, Clone, Copy)]
+pub enum Job {
+    /// Writes of all kinds.
+    Write,
+    Put,
+    Read,
+}
+
 /// One thread's work.
 pub struct Worker<'a> {
     pub name: usize,
@@ -114,23 +123,20 @@ pub struct Worker<'a> {
 
 impl Worker<'_> {
     /// Works until it is told to stop.
-    pub fn work(mut self, mut step: impl FnMut(&mut Self)) -> Log {
+    pub fn work(mut self, job: Job) -> Log {
         while !self.common.stop.load(Ordering::SeqCst) {
-            step(&mut self);
+            match (job, self.dice.below(10)) {
+                (Job::Read, _) => self.read(),
+                (Job::Put, _) | (_, 0..=4) => self.put(),
+                (_, 5..=7) => self.put_guarded(),
+                _ => self.delete(),
+            }
             std::thread::sleep(Duration::from_millis(self.dice.between(1, 6) as u64));
         }
         self.log
     }
 
-    pub fn write(&mut self) {
-        match self.dice.below(10) {
-            0..=4 => self.put(),
-            5..=7 => self.put_guarded(),
-            _ => self.delete(),
-        }
-    }
-
-    pub fn put(&mut self) {
+    fn put(&mut self) {
         let (key, value) = (self.key(), self.value());
         let put = Request::Put(PutRequest::new(key.clone(), value.clone()));
         self.note(key, Some(value), None, &put);
@@ -156,7 +162,7 @@ impl Worker<'_> {
         self.note(key, None, None, &delete);
     }
 
-    pub fn read(&mut self) {
+    fn read(&mut self) {
         let range = match self.dice.below(4) {
             0 => KeyRange::prefix(PREFIX),
             _ => KeyRange::key(self.key()),

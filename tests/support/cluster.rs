@@ -6,16 +6,23 @@ use std::time::{Duration, Instant};
 use etcd::Client;
 use faultproxy::{After, Fault, Proxy};
 
-use super::{Dice, Etcd, client, eventually};
+use super::{Dice, Etcd, Pki, client, eventually};
 
-/// Three members, each behind a proxy.
+/// Three members, or one, each behind a proxy.
 pub struct Cluster {
     pub members: Vec<Etcd>,
     pub proxies: Vec<Proxy>,
     /// Goes around the proxies.
     pub direct: Client,
+    /// What clients need for TLS.
+    files: Vec<(&'static str, String)>,
     /// How many bytes each proxy had passed to clients when it was last looked at.
-    passed: [usize; 3],
+    passed: Vec<usize>,
+}
+
+fn open(endpoints: &str, files: &[(&'static str, String)], options: &[(&str, &str)]) -> Client {
+    let files: Vec<(&str, &str)> = files.iter().map(|(name, file)| (*name, file.as_str())).collect();
+    client(endpoints, &[&files[..], options].concat())
 }
 
 /// Which member something happens to.
@@ -54,17 +61,33 @@ pub enum Trouble {
 
 impl Cluster {
     pub fn start(version: &str) -> Option<Self> {
-        let members = Etcd::start_three(version)?;
-        let proxies = members.iter().map(|member| Proxy::start(member.port())).collect();
-        let endpoints: Vec<String> = members.iter().map(Etcd::servers).collect();
-        let direct = client(&endpoints.join(","), &[("request_timeout_ms", "2000")]);
-        Some(Cluster { members, proxies, direct, passed: [0; 3] })
+        Some(Self::of(Etcd::start_three(version)?, Vec::new()))
     }
 
-    /// The way through the proxies, beginning with one of them.
-    pub fn endpoints(&self, first: usize) -> String {
-        let all = (0..3).map(|at| self.proxies[(first + at) % 3].servers());
-        all.collect::<Vec<_>>().join(",")
+    /// One member, which speaks TLS.
+    pub fn start_secure(version: &str, pki: &Pki) -> Option<Self> {
+        let text = |path: std::path::PathBuf| path.display().to_string();
+        let files = vec![
+            ("ca_file", text(pki.certificate("ca"))),
+            ("cert_file", text(pki.certificate("client"))),
+            ("key_file", text(pki.key("client"))),
+        ];
+        Some(Self::of(vec![Etcd::start_secure(version, pki, "server")?], files))
+    }
+
+    fn of(members: Vec<Etcd>, files: Vec<(&'static str, String)>) -> Self {
+        let proxies: Vec<Proxy> = members.iter().map(|member| Proxy::start(member.port())).collect();
+        let endpoints: Vec<String> = members.iter().map(Etcd::servers).collect();
+        let direct = open(&endpoints.join(","), &files, &[("request_timeout_ms", "2000")]);
+        let passed = vec![0; proxies.len()];
+        Cluster { members, proxies, direct, files, passed }
+    }
+
+    /// A client whose way leads through the proxies, beginning with one of them.
+    pub fn client(&self, first: usize, options: &[(&str, &str)]) -> Client {
+        let count = self.proxies.len();
+        let all = (0..count).map(|at| self.proxies[(first + at) % count].servers());
+        open(&all.collect::<Vec<_>>().join(","), &self.files, options)
     }
 
     /// The position of the leader, once there is one.
@@ -78,16 +101,16 @@ impl Cluster {
             let all = self.direct.status().into_iter().map(|(_, status)| status.ok());
             let all = all.collect::<Option<Vec<_>>>()?;
             let leader = all.iter().position(|(header, status)| header.member_id == status.leader)?;
-            Some((leader, all[(leader + 1) % 3].0.member_id))
+            Some((leader, all[(leader + 1) % all.len()].0.member_id))
         })
     }
 
     /// The position of a member that answered clients since this was last asked, if there is one.
     fn serving(&mut self, dice: &mut Dice) -> Option<usize> {
-        let now = [0, 1, 2].map(|at: usize| self.proxies[at].bytes().1);
+        let now: Vec<usize> = self.proxies.iter().map(|proxy| proxy.bytes().1).collect();
         let before = std::mem::replace(&mut self.passed, now);
-        let busy: Vec<usize> =
-            (0..3).filter(|&at| now[at] > before[at] && self.proxies[at].open() > 0).collect();
+        let is_busy = |&at: &usize| self.passed[at] > before[at] && self.proxies[at].open() > 0;
+        let busy: Vec<usize> = (0..before.len()).filter(is_busy).collect();
         (!busy.is_empty()).then(|| dice.pick(&busy))
     }
 

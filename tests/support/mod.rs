@@ -34,6 +34,7 @@ pub use tools::*;
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// The project's root folder.
@@ -83,7 +84,7 @@ pub struct TempDir(PathBuf);
 
 impl TempDir {
     pub fn new() -> Self {
-        use std::sync::atomic::{AtomicU32, Ordering};
+        use std::sync::atomic::AtomicU32;
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         static BASE: LazyLock<PathBuf> = LazyLock::new(|| {
             let memory = Path::new("/dev/shm");
@@ -118,6 +119,15 @@ fn remove_leftovers(base: &Path) {
 impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Sets a flag when dropped: threads that look at it end, however the test does.
+pub struct AtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for AtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

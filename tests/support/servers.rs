@@ -87,6 +87,19 @@ impl Etcd {
         Some(members)
     }
 
+    /// Starts a cluster of one voter that has, beside it, a learner: it gets all data but has no vote.
+    pub fn start_with_learner(version: &str) -> Option<(Self, Self)> {
+        let peer = || format!("http://127.0.0.1:{}", free_port());
+        let (voters, learners) = (peer(), peer());
+        let alone = format!("voter={voters}");
+        let mut voter = Self::launch(version, "voter", voters, alone.clone(), Vec::new(), false)?;
+        assert!(voter.serves(), "the voter does not start");
+        voter.ask(&["member", "add", "learner", "--learner", &format!("--peer-urls={learners}")]);
+        let (cluster, joins) = (format!("{alone},learner={learners}"), "--initial-cluster-state=existing");
+        let learner = Self::launch(version, "learner", learners, cluster, vec![joins.to_owned()], false)?;
+        Some((voter, learner))
+    }
+
     fn launch(
         version: &str,
         name: &'static str,
@@ -129,6 +142,11 @@ impl Etcd {
     pub fn etcdctl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.member.binaries.join("etcdctl"));
         command.env("ETCDCTL_API", "3").arg(format!("--endpoints=127.0.0.1:{}", self.member.port));
+        // A server's certificate is good for a client, too.
+        for (servers, tools) in [("cert-file", "cert"), ("key-file", "key"), ("trusted-ca-file", "cacert")] {
+            let file = self.member.flags.iter().find_map(|flag| flag.strip_prefix(&format!("--{servers}=")));
+            command.args(file.map(|file| format!("--{tools}={file}")));
+        }
         command.args(arguments);
         command
     }

@@ -23,7 +23,7 @@ use crate::sys::{self, Signal};
 use crate::wait::{Cancel, Deadline, Interrupted, lock, try_lock};
 
 /// How much the leader reads before it looks at the time.
-const READ_AT_ONCE: usize = 512 << 10;
+const READ_AT_ONCE: usize = 4 << 20;
 /// A connection that was silent for so long may be dead without a word.
 const SILENCE: Duration = Duration::from_secs(5);
 

@@ -41,6 +41,8 @@ pub struct Shared {
     /// How many bytes the driver lets it read: whoever only sends leaves the answers to the one who waits for
     /// them, and whoever waits looks at the time now and then, also when a server sends without an end.
     may_read: AtomicUsize,
+    /// Until when, in microseconds since `opened`.
+    read_until: AtomicU64,
     /// Something could not be written: it can go on once the socket can be written to.
     pub wants_write: AtomicBool,
     /// When something was last read, in microseconds since `opened`; 0: never.
@@ -56,9 +58,15 @@ impl Shared {
         (heard > 0).then(|| self.opened.elapsed().saturating_sub(Duration::from_micros(heard)))
     }
 
-    /// Lets the next poll of the connection read so much.
+    /// Lets the next poll of the connection read so much, but not for long: much can be made of a few bytes.
     pub fn let_read(&self, bytes: usize) {
+        let until = if bytes > 0 { self.now() + LONGEST_READ.as_micros() as u64 } else { 0 };
+        self.read_until.store(until, Ordering::Relaxed);
         self.may_read.store(bytes, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u64 {
+        self.opened.elapsed().as_micros() as u64
     }
 
     fn may_read(&self) -> bool {
@@ -86,6 +94,9 @@ pub struct Socket {
     pongs: Pongs,
 }
 
+/// How long a poll of the connection may go on reading.
+const LONGEST_READ: Duration = Duration::from_millis(20);
+
 /// More than this is sent at once.
 const GATHERED: usize = 64 << 10;
 
@@ -95,6 +106,7 @@ impl Socket {
         let shared = Arc::new(Shared {
             stream,
             may_read: AtomicUsize::new(0),
+            read_until: AtomicU64::new(0),
             wants_write: AtomicBool::new(false),
             heard: AtomicU64::new(0),
             opened: Instant::now(),
@@ -107,13 +119,14 @@ impl Socket {
     fn receive(&self, buffer: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
         let size = sys::receive(self.shared.stream.as_fd(), buffer)?;
         // The end of the stream is no word.
+        let now = self.shared.now();
         if size > 0 {
-            let now = self.shared.opened.elapsed().as_micros() as u64;
             self.shared.heard.store(now.max(1), Ordering::Relaxed);
         }
         // When that was all, asking once more would only tell so.
         let left = self.shared.may_read.load(Ordering::Relaxed).saturating_sub(size);
-        self.shared.let_read(if size < buffer.len() { 0 } else { left });
+        let goes_on = size == buffer.len() && now < self.shared.read_until.load(Ordering::Relaxed);
+        self.shared.may_read.store(if goes_on { left } else { 0 }, Ordering::Relaxed);
         Ok(size)
     }
 

@@ -1,0 +1,106 @@
+//! Clients that are closed while many threads use them: all are told soon, and nothing is left behind.
+
+use std::time::{Duration, Instant};
+
+use etcd::model::*;
+use etcd::wait::Deadline;
+use etcd::{Client, ErrorKind};
+
+use crate::support::{Dice, Etcd, Jitter, Protocol, VERSIONS, alone, client, eventually, long};
+
+const THREADS: usize = 16;
+/// How soon everybody is told.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Calls until something fails, and tells what, and when.
+fn use_it(client: &Client, number: usize) -> (etcd::Error, Instant) {
+    let key = format!("k{number}");
+    let error = loop {
+        let failed = match number % 4 {
+            0 => client.get(&*key).err(),
+            1 => client.put(&*key, "v", 0).err(),
+            2 => client.grant(60).and_then(|lease| client.keep_alive(lease.id)).err(),
+            _ => watch(client, &key).err(),
+        };
+        if let Some(error) = failed {
+            break error;
+        }
+    };
+    (error, Instant::now())
+}
+
+/// Opens a watch, sees something, and waits for more for a moment.
+fn watch(client: &Client, key: &str) -> etcd::Result<()> {
+    let revision = client.put(key, "v", 0)?;
+    let mut watch = client.watch(WatchRequest::new(KeyRange::key(key), revision));
+    watch.next(Deadline::NEVER, client.closed())?;
+    match watch.next(Deadline::after(Duration::from_millis(10)), client.closed()) {
+        Err(error) if error.kind() == ErrorKind::Timeout => Ok(()),
+        more => more.map(drop),
+    }
+}
+
+/// The names of our own threads, and how many files are open.
+fn left() -> (Vec<String>, usize) {
+    let threads = std::fs::read_dir("/proc/self/task").expect("this system has it");
+    let name = |path: std::path::PathBuf| std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+    let names = threads.flatten().map(|thread| name(thread.path()));
+    let ours = names.filter(|name| name.starts_with("etcd-")).collect();
+    (ours, std::fs::read_dir("/proc/self/fd").expect("this system has it").count())
+}
+
+/// Tells whether there was anything to be left behind.
+fn close_in_use(etcd: &Etcd, endpoints: &str, dice: &mut Dice, stopped: bool) -> bool {
+    let (none, files) = left();
+    assert!(none.is_empty(), "{none:?}");
+    let client = client(endpoints, &[("request_timeout_ms", "20000")]);
+    let jitter = Jitter::measure();
+    let had_threads = std::thread::scope(|scope| {
+        let client = &client;
+        let users = (0..THREADS).map(|number| scope.spawn(move || use_it(client, number)));
+        let users: Vec<_> = users.collect();
+        std::thread::sleep(Duration::from_micros(dice.below(120_000) as u64));
+        if stopped {
+            // Whatever is under way would take long now.
+            etcd.stop();
+        }
+        let had_threads = !left().0.is_empty();
+        let start = Instant::now();
+        client.close();
+        for (number, user) in users.into_iter().enumerate() {
+            let (error, told) = user.join().expect("no panic");
+            assert_eq!(error.kind(), ErrorKind::Closed, "{number}: {error}");
+            let took = told.saturating_duration_since(start);
+            assert!(took < SOON + jitter.worst(), "{number}: {took:?}, jitter {:?}", jitter.worst());
+        }
+        had_threads
+    });
+    drop(jitter);
+    drop(client);
+    eventually(SOON, "all threads and files are gone", || (left() == (Vec::new(), files)).then_some(()));
+    if stopped {
+        etcd.go_on();
+    }
+    had_threads
+}
+
+#[test]
+fn a_client_of_etcd_that_is_closed_in_use_ends_all_calls_at_once_and_leaves_nothing() {
+    if !alone("closing::a_client_of_etcd_that_is_closed_in_use_ends_all_calls_at_once_and_leaves_nothing") {
+        return;
+    }
+    let mut dice = Dice::of("closing");
+    let rounds = if long() { 1000 } else { 50 };
+    for version in [VERSIONS[1], VERSIONS[2]] {
+        let Some(etcd) = Etcd::start(version) else { return };
+        for protocol in Protocol::BOTH {
+            let endpoints = protocol.endpoints(&etcd.servers());
+            // What all clients share is there from the first one on.
+            client(&endpoints, &[]).get("k").expect("an answer");
+            eventually(SOON, "its threads are gone", || left().0.is_empty().then_some(()));
+            let close = |round: &usize| close_in_use(&etcd, &endpoints, &mut dice, round % 5 == 4);
+            let had_threads = (0..rounds).filter(close).count();
+            assert!(had_threads > rounds / 4, "{protocol:?}: only {had_threads} times there was a thread");
+        }
+    }
+}
