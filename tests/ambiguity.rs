@@ -123,18 +123,20 @@ fn lose(etcd: &Etcd, protocol: Protocol, kind: &Kind, nth: usize, then: After) {
     let proxy = Proxy::start(etcd.port());
     // A second endpoint stands ready: what must not be repeated must not be sent there either.
     let endpoints = protocol.endpoints(&format!("{},{}", proxy.servers(), etcd.servers()));
-    let through = client(&endpoints, &[("request_timeout_ms", "1500")]);
+    // The more is tried, the surer the machine stands still for a second somewhere in between.
+    let timeout = if long() { "3000" } else { "1500" };
+    let through = client(&endpoints, &[("request_timeout_ms", timeout)]);
+    let what = format!("{request:?} by {protocol:?}, {nth}th, {then:?}");
     // Ones whose answers come, as far as the request can be made more than once.
     let once = kind.lost == Lost::FoundOut || kind.rpc == Rpc::Compact;
-    for _ in 1..if once { 1 } else { nth } {
-        through.call(&request).expect("an answer");
+    for before in 1..if once { 1 } else { nth } {
+        through.call(&request).unwrap_or_else(|error| panic!("{what}, the {before}th: {error}"));
     }
     let seen = revision(&direct);
     let path = protocol.path(kind.rpc);
     let asked = proxy.requests(path);
     proxy.swallow(path, 1, then);
     let answer = through.call(&request);
-    let what = format!("{request:?} by {protocol:?}, {nth}th, {then:?}");
     assert_eq!(proxy.swallowed(), 1, "{what}");
     judge(kind.lost, answer, &what);
     assert_eq!(proxy.requests(path), asked + 1, "{what}: sent there once");
@@ -181,6 +183,10 @@ fn lose_all(protocol: Protocol) {
         std::thread::scope(|scope| {
             for (first, etcd) in servers.iter().enumerate() {
                 let lose_each = move |kind: &Kind| {
+                    // The oldest gateway has no hashes.
+                    if protocol == Protocol::Json && kind.rpc == Rpc::HashKv && version.starts_with("3.3.") {
+                        return;
+                    }
                     for nth in 1..=most {
                         afters(protocol).iter().for_each(|&then| lose(etcd, protocol, kind, nth, then));
                     }
