@@ -136,7 +136,7 @@ mod tests {
         let command = Cli::command();
         let own: Vec<&str> = command.get_arguments().map(|arg| arg.get_id().as_str()).collect();
         for row in TABLE {
-            let flag = !["endpoints", "password"].contains(&row.name);
+            let flag = !["endpoints", "password", "token"].contains(&row.name);
             assert_eq!(own.contains(&row.name), flag, "{}", row.name);
         }
         no_clashes(&command);
