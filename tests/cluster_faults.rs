@@ -160,7 +160,7 @@ impl Run {
             log.count(|told| told == Told::Nothing),
             log.count(|told| told == Told::Refused),
             log.count(|told| told == Told::Unknown),
-            self.history.len() - 1 - done,
+            self.history.len().saturating_sub(1 + done),
             log.reads.len(),
             self.history.len(),
             self.jitter,

@@ -540,6 +540,32 @@ fn a_call_behind_a_farewell_is_answered_and_the_next_one_uses_a_new_connection()
     }
 }
 
+#[test]
+fn a_call_beside_one_that_is_still_under_way_on_a_connection_with_a_farewell_uses_a_new_one() {
+    let calls = AtomicUsize::new(0);
+    let fake = Fake::answering(move |peer, asked| {
+        if !first_time(&calls) {
+            return peer.send(&answer(asked.stream, &header(3)));
+        }
+        peer.send(&go_away(asked.stream, NO_ERROR, ""))?;
+        std::thread::sleep(Duration::from_secs(1));
+        peer.send(&answer(asked.stream, &header(3)))
+    });
+    let client = impatient(&fake.servers());
+    std::thread::scope(|scope| {
+        let long = scope.spawn(|| client.put("long", "v", 0));
+        std::thread::sleep(Duration::from_millis(200));
+        for _ in 0..3 {
+            let start = Instant::now();
+            assert_eq!(client.put("k", "v", 0).expect("an answer"), 3);
+            assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+        }
+        assert!(!long.is_finished());
+        assert_eq!(long.join().expect("no panic").expect("an answer"), 3);
+    });
+    assert_eq!((fake.connections(), asked(&fake, Rpc::Put)), (2, 4));
+}
+
 /// What a watch says of one put.
 fn change(revision: u8) -> Vec<u8> {
     let kv = [&[0x0a, 1, b'k', 0x10, revision, 0x18, revision, 0x20, 1, 0x2a, 1, b'v'][..]].concat();

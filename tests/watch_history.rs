@@ -80,7 +80,7 @@ impl Reader {
             }
             match watch.next(Deadline::after(ms(100)), client.closed()) {
                 Ok(batch) => {
-                    let [first, .., last] = [batch.events.first(), batch.events.last()]
+                    let [first, last] = [batch.events.first(), batch.events.last()]
                         .map(|event| event.expect("a batch is never empty").kv.mod_revision);
                     let seen = self.seen.load(Ordering::SeqCst);
                     assert!(seen < first, "{}: revision {first} after {seen}, which was whole", self.name);

@@ -163,10 +163,10 @@ impl Link {
             self.posted.store(false, Ordering::SeqCst);
             let posts = std::mem::take(&mut *lock(&self.posts));
             let done = engine.work(posts);
-            let ended = engine.has_ended();
+            let takes_calls = engine.takes_calls();
             self.socket.let_read(0);
             drop(engine);
-            if ended {
+            if !takes_calls {
                 self.retire();
             }
             for waiter in done {

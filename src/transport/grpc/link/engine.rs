@@ -108,8 +108,11 @@ impl Engine {
         })
     }
 
-    pub fn has_ended(&self) -> bool {
-        self.connection.is_none()
+    /// Whether new calls may use it. After a farewell the server answers only those that it has.
+    pub fn takes_calls(&mut self) -> bool {
+        let mut context = Context::from_waker(Waker::noop());
+        let refused = matches!(self.requests.poll_ready(&mut context), Poll::Ready(Err(_)));
+        self.connection.is_some() && !refused
     }
 
     /// Takes what was posted, sends and reads as far as the socket lets it, and returns those whose answer is
