@@ -59,7 +59,7 @@ fn close_in_use(etcd: &Etcd, endpoints: &str, dice: &mut Dice, stopped: bool) ->
         let client = &client;
         let users = (0..THREADS).map(|number| scope.spawn(move || use_it(client, number)));
         let users: Vec<_> = users.collect();
-        std::thread::sleep(Duration::from_micros(dice.below(120_000) as u64));
+        std::thread::sleep(Duration::from_micros(dice.below(200_000) as u64));
         if stopped {
             // Whatever is under way would take long now.
             etcd.stop();
@@ -101,7 +101,7 @@ fn a_client_of_etcd_that_is_closed_in_use_ends_all_calls_at_once_and_leaves_noth
             eventually(SOON, "its threads are gone", || left().0.is_empty().then_some(()));
             let close = |round: &usize| close_in_use(&etcd, &endpoints, &mut dice, round % 5 == 4);
             let had_threads = (0..rounds).filter(close).count();
-            assert!(had_threads > rounds / 4, "{protocol:?}: only {had_threads} times there was a thread");
+            assert!(had_threads > rounds / 10, "{protocol:?}: only {had_threads} times there was a thread");
         }
     }
 }
