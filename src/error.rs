@@ -10,10 +10,14 @@ pub enum ErrorKind {
     InvalidArgument = 10,
     /// The client was closed.
     Closed = 11,
+    /// The caller ended it.
+    Canceled = 12,
     /// No answer in time.
     Timeout = 13,
     /// Not built into this library, or not offered by this server.
     Unsupported = 14,
+    /// This process was forked from the one that opened it.
+    Forked = 15,
     /// A bug in this library.
     Panic = 16,
     /// Out of memory, threads or file descriptors.
@@ -52,6 +56,37 @@ pub enum ErrorKind {
     Lost = 72,
     /// Nobody holds the lock with this index or token.
     NotHeld = 73,
+}
+
+impl ErrorKind {
+    /// All kinds.
+    pub const ALL: &[ErrorKind] = &[
+        ErrorKind::InvalidArgument,
+        ErrorKind::Closed,
+        ErrorKind::Canceled,
+        ErrorKind::Timeout,
+        ErrorKind::Unsupported,
+        ErrorKind::Forked,
+        ErrorKind::Panic,
+        ErrorKind::NoResource,
+        ErrorKind::Unavailable,
+        ErrorKind::Tls,
+        ErrorKind::BadReply,
+        ErrorKind::OtherCluster,
+        ErrorKind::Compacted,
+        ErrorKind::FutureRevision,
+        ErrorKind::Unauthenticated,
+        ErrorKind::PermissionDenied,
+        ErrorKind::TooLarge,
+        ErrorKind::NoSpace,
+        ErrorKind::LeaseNotFound,
+        ErrorKind::TooManyRequests,
+        ErrorKind::Refused,
+        ErrorKind::KeyNotFound,
+        ErrorKind::CompareFailed,
+        ErrorKind::Lost,
+        ErrorKind::NotHeld,
+    ];
 }
 
 /// What is known of a failed request's effect.
@@ -109,6 +144,18 @@ impl Error {
     /// The client was closed.
     pub fn closed() -> Self {
         Self::new(ErrorKind::Closed, "the session was closed")
+    }
+
+    /// The caller ended it.
+    pub fn canceled() -> Self {
+        Self::new(ErrorKind::Canceled, "it was canceled")
+    }
+
+    /// Not the client was closed: the caller ended it.
+    pub(crate) fn becomes_canceled(mut self) -> Self {
+        let canceled = Self::canceled();
+        (self.0.kind, self.0.fault) = (canceled.0.kind, canceled.0.fault);
+        self
     }
 
     /// What a server answered: a gRPC status code with its text. This table is the one place that knows them.

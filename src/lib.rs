@@ -18,6 +18,7 @@ pub mod error;
 pub mod ffi;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+pub mod log;
 pub mod model;
 pub mod options;
 pub mod recipes;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
@@ -103,6 +103,60 @@ impl Signal {
         let mut bytes = [0u8; 64];
         // SAFETY: an open descriptor that does not block, and a buffer as long as said.
         unsafe { libc::read(self.read.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    }
+}
+
+/// A pipe with a byte in it while there is something to tell to a host's event loop.
+pub struct Pipe {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+impl Pipe {
+    /// An empty one, neither end of which blocks or is inherited.
+    pub fn new() -> io::Result<Self> {
+        let (read, write) = io::pipe()?;
+        let (read, write) = (OwnedFd::from(read), OwnedFd::from(write));
+        for end in [&read, &write] {
+            // SAFETY: an open descriptor.
+            let done = unsafe { libc::fcntl(end.as_raw_fd(), libc::F_SETFL, libc::O_NONBLOCK) };
+            if done != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(Pipe { read, write })
+    }
+
+    /// Puts a byte in. (Its read end is open here, so that this never raises SIGPIPE.)
+    pub fn fill(&self) {
+        // SAFETY: an open descriptor and one byte. A pipe that is full can be read as well.
+        unsafe { libc::write(self.write.as_raw_fd(), [1u8].as_ptr().cast(), 1) };
+    }
+
+    /// Puts a byte in unless there is one.
+    pub fn fill_if_empty(&self) {
+        let mut watched = libc::pollfd { fd: self.read.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one descriptor that is open.
+        if unsafe { libc::poll(&mut watched, 1, 0) } == 0 {
+            self.fill();
+        }
+    }
+
+    /// Takes all bytes out.
+    pub fn empty(&self) {
+        let mut bytes = [0u8; 64];
+        // SAFETY: an open descriptor that does not block, and a buffer as long as said.
+        unsafe { libc::read(self.read.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    }
+
+    /// The end to wait for. It stays the pipe's own.
+    pub fn read_end(&self) -> RawFd {
+        self.read.as_raw_fd()
+    }
+
+    /// The same for somebody who will close it.
+    pub fn copy_of_read_end(&self) -> io::Result<RawFd> {
+        Ok(self.read.try_clone()?.into_raw_fd())
     }
 }
 

@@ -81,6 +81,11 @@ impl Cancel {
         listeners.iter().for_each(|listener| listener());
     }
 
+    /// Whether nobody can trigger it.
+    pub fn is_never(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Whether it was triggered.
     pub fn is_triggered(&self) -> bool {
         self.0.as_ref().is_some_and(|state| state.triggered.load(Ordering::SeqCst))

@@ -29,13 +29,18 @@ fn declared() -> BTreeSet<String> {
     names.filter(|name| name.starts_with("etcd_")).collect()
 }
 
+/// With the one function that only tests know.
+fn with_hidden(mut declared: BTreeSet<String>) -> BTreeSet<String> {
+    declared.insert("etcd_test_panic".into());
+    declared
+}
+
 #[test]
 fn the_library_exports_what_the_header_declares_and_nothing_else() {
     let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(built().join("libetcd.so")));
     let exported: BTreeSet<String> =
         symbols.lines().filter_map(|line| line.split_whitespace().nth(2)).map(Into::into).collect();
-    assert_eq!(exported, declared());
-    assert_eq!(exported.len(), 11, "the classic tier has eleven functions");
+    assert_eq!(exported, with_hidden(declared()));
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn the_static_library_defines_what_the_header_declares() {
     };
     let defined: BTreeSet<String> =
         table.lines().filter_map(global_function).filter(|name| name.starts_with("etcd_")).collect();
-    assert_eq!(defined, declared());
+    assert_eq!(defined, with_hidden(declared()));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::call::Failed;
 use super::endpoints::Endpoint;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::log;
 use crate::model::{Body, Request};
 use crate::options::{Options, Secret};
 use crate::transport::Context;
@@ -56,6 +57,11 @@ impl Auth {
         !self.user.is_empty()
     }
 
+    /// The token to send, if there is one already.
+    pub fn peek(&self) -> Option<Token> {
+        self.token.peek()
+    }
+
     /// The token to send; logs in at `endpoint` when there is none.
     pub fn token(&self, endpoint: &Endpoint, context: &Context) -> std::result::Result<Token, Failed> {
         if let Some(token) = self.token.peek() {
@@ -86,7 +92,10 @@ impl Auth {
     fn ask(&self, endpoint: &Endpoint, context: &Context) -> Result<Option<Arc<Secret>>> {
         let request = Request::Authenticate { user: self.user.clone(), password: self.password.clone() };
         match endpoint.transport.call(&request, context).map(|reply| reply.body) {
-            Ok(Body::Token(secret)) => Ok(Some(Arc::new(secret))),
+            Ok(Body::Token(secret)) => {
+                log::info!("logged in as {:?} at {}", self.user, endpoint.name);
+                Ok(Some(Arc::new(secret)))
+            }
             Ok(_) => Err(Error::new(ErrorKind::BadReply, "a reply of another kind")),
             Err(error) if error.fault().contains("authentication is not enabled") => Ok(None),
             // Whatever becomes of this, the caller's own request was not sent.

@@ -7,6 +7,7 @@ use super::auth::Token;
 use super::endpoints::Endpoint;
 use super::retry::{self, Attempts, Next};
 use crate::error::{Error, Outcome, Result};
+use crate::log;
 use crate::model::*;
 use crate::sys;
 use crate::transport::{Context, WatchStream};
@@ -37,21 +38,32 @@ impl Client {
                 reply
             })
         };
-        result.map_err(|error| {
-            // A read has no effect that could be unknown.
-            let unknown = error.outcome() == Outcome::Unknown;
-            let error =
-                if unknown && request.reads_only() { error.outcome_is(Outcome::NotSent) } else { error };
-            error.during(request.describe())
-        })
+        result.map_err(|error| self.told(request, error))
+    }
+
+    /// What the caller of a request is told when it failed.
+    pub(super) fn told(&self, request: &Request, error: Error) -> Error {
+        // A read has no effect that could be unknown.
+        let unknown = error.outcome() == Outcome::Unknown;
+        let error = if unknown && request.reads_only() { error.outcome_is(Outcome::NotSent) } else { error };
+        error.during(request.describe())
     }
 
     fn call_as_is(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
+        self.call_on(Course::default(), context, request, repeat)
+    }
+
+    /// Runs a request as servers see it, after what was tried before.
+    pub(super) fn call_on(
+        &self,
+        course: Course,
+        context: &Context,
+        request: &Request,
+        repeat: Repeat,
+    ) -> Result<Reply> {
         let seen = self.0.identity.revision();
         let call = |endpoint: &Endpoint, context: &Context| endpoint.transport.call(request, context);
-        // What a member answers from what it has shows nothing of its being in touch with the others.
-        let in_touch = request.is_linearizable() || !request.reads_only();
-        let (reply, position) = self.attempt(context, repeat, in_touch, call)?;
+        let (reply, position) = self.attempt(course, context, repeat, shows_touch(request), call)?;
         self.check_identity(position, &reply.header, seen, request.is_linearizable())?;
         Ok(reply)
     }
@@ -86,7 +98,7 @@ impl Client {
         let open =
             |endpoint: &Endpoint, context: &Context| endpoint.transport.watch(&request, sink(), context);
         let (stream, position) = self
-            .attempt(context, Repeat::Harmless, false, open)
+            .attempt(Course::default(), context, Repeat::Harmless, false, open)
             .map_err(|error| error.outcome_is(Outcome::NotSent))?;
         self.check_identity(position, &stream.header, 0, false)?;
         Ok((stream, position))
@@ -144,6 +156,7 @@ impl Client {
     /// `in_touch`: a success shows that the endpoint is in touch with the others, so that it comes first now.
     fn attempt<T>(
         &self,
+        mut course: Course,
         context: &Context,
         repeat: Repeat,
         in_touch: bool,
@@ -153,7 +166,6 @@ impl Client {
         if endpoints.len() == 0 {
             return Err(Error::invalid("the list of servers is empty"));
         }
-        let mut course = Course::default();
         let mut context = *context;
         loop {
             if context.cancel.is_triggered() {
@@ -164,10 +176,7 @@ impl Client {
             let limited = self.share(&context, repeat, course.asked.len());
             match self.try_once(endpoint, &limited, &attempt) {
                 Ok(value) => {
-                    if in_touch {
-                        endpoints.answered(position);
-                    }
-                    self.0.budget.earn();
+                    self.succeeded(position, in_touch);
                     return Ok((value, position));
                 }
                 Err(failed) => {
@@ -182,6 +191,14 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// An endpoint has answered.
+    pub(super) fn succeeded(&self, position: usize, in_touch: bool) {
+        if in_touch {
+            self.0.endpoints.answered(position);
+        }
+        self.0.budget.earn();
     }
 
     /// Logs in if need be, then tries. Nothing is sent before the login is done: so long, there is time only to
@@ -211,7 +228,7 @@ impl Client {
     }
 
     /// Notes a failed attempt, and waits where the policy says so. Tells whether there is to be another one.
-    fn goes_on(
+    pub(super) fn goes_on(
         &self,
         course: &mut Course,
         context: &Context,
@@ -224,6 +241,7 @@ impl Client {
         if own_fault && !context.cancel.is_triggered() {
             self.0.endpoints.failed(position);
         }
+        log::debug!("attempt {} failed: {error}", course.asked.len() + 1);
         course.asked.push(position);
         let attempts = Attempts {
             made: course.asked.len(),
@@ -237,6 +255,7 @@ impl Client {
         if next == Next::GiveUp || context.deadline.passed() {
             return false;
         }
+        self.0.counters.retries.add();
         if next == Next::LogIn {
             course.logged_in = true;
             course.again = course.asked.pop();
@@ -251,7 +270,7 @@ impl Client {
 
     /// How long one attempt may take: so long that there is time for the endpoints not tried yet. What must
     /// not be repeated gets all the time once it is sent.
-    fn share<'a>(&self, context: &Context<'a>, repeat: Repeat, tried: usize) -> Context<'a> {
+    pub(super) fn share<'a>(&self, context: &Context<'a>, repeat: Repeat, tried: usize) -> Context<'a> {
         let untried = self.0.endpoints.len().saturating_sub(tried);
         if untried <= 1 {
             return *context;
@@ -261,6 +280,11 @@ impl Client {
         let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
         Context { deadline, send_by, ..*context }
     }
+}
+
+/// Whether an answer shows that the member is in touch with the others, not just what it has.
+pub(super) fn shows_touch(request: &Request) -> bool {
+    request.is_linearizable() || !request.reads_only()
 }
 
 /// A failed attempt.
@@ -274,7 +298,7 @@ pub(super) struct Failed {
 
 /// How one call went so far.
 #[derive(Default)]
-struct Course {
+pub(super) struct Course {
     /// The positions asked, in order.
     asked: Vec<usize>,
     /// The one to ask again, after logging in.
@@ -314,7 +338,7 @@ impl Course {
     }
 
     /// The last fault, with those of the other endpoints in its text.
-    fn into_error(mut self) -> Error {
+    pub fn into_error(mut self) -> Error {
         let outcome = self.outcome();
         let Some(last) = self.faults.pop() else { return Error::closed() };
         let last = last.outcome_is(outcome);

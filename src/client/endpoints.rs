@@ -127,6 +127,11 @@ impl Endpoints {
         self.places[..taken].iter().enumerate().filter_map(|(position, place)| Some((position, place.get()?)))
     }
 
+    /// How many connections were made to all of them.
+    pub fn connections(&self) -> u64 {
+        self.all().map(|(_, endpoint)| endpoint.transport.connections()).sum()
+    }
+
     /// Those that are listed, with their positions.
     pub fn listed(&self) -> impl Iterator<Item = (usize, &Endpoint)> {
         self.all().filter(|(_, endpoint)| !endpoint.health.is_left.load(Ordering::Relaxed))

@@ -2,12 +2,20 @@
 
 mod auth;
 mod call;
+mod clock;
+mod counters;
 pub(crate) mod endpoints;
 mod identity;
 mod lease;
 mod namespace;
+mod operation;
+mod pages;
+mod pool;
+mod pushed;
+pub mod queue;
 mod recovery;
 pub mod retry;
+mod submit;
 mod watch;
 
 use std::sync::Arc;
@@ -15,12 +23,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::auth::Auth;
+use self::clock::Clock;
+pub use self::counters::Counted;
+use self::counters::Counters;
 use self::endpoints::Endpoints;
 use self::identity::Identity;
 pub use self::lease::Lease;
 use self::namespace::Namespace;
+pub use self::operation::{Answer, Operation, Told};
+pub use self::pages::Pages;
+use self::pool::Pool;
+use self::pushed::Openings;
+pub use self::pushed::{News, PushedWatch, Reader, WatchMode};
 use self::recovery::Recovery;
 use self::retry::Budget;
+use self::submit::Ops;
+pub use self::submit::{Done, Submitted};
 pub use self::watch::Watcher;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
@@ -54,6 +72,18 @@ struct Inner {
     /// The boot time, in milliseconds, at which the list of members is due.
     next_sync: AtomicU64,
     closed: Cancel,
+    ops: Ops,
+    openings: Openings,
+    pool: Pool,
+    clock: Clock,
+    counters: Counters,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.clock.stop();
+        self.pool.stop();
+    }
 }
 
 /// How long a wait may last at most before it is looked whether the server is still there.
@@ -77,6 +107,11 @@ impl Client {
             recovery: Recovery::default(),
             next_sync: AtomicU64::new(0),
             closed: Cancel::new(),
+            ops: Ops::default(),
+            openings: Openings::default(),
+            counters: Counters::default(),
+            pool: Pool::default(),
+            clock: Clock::default(),
             options,
         })))
     }
@@ -85,6 +120,37 @@ impl Client {
     /// than [`Client::closed`]. Does not wait.
     pub fn close(&self) {
         self.0.closed.trigger();
+        self.0.ops.close();
+        self.0.openings.close();
+    }
+
+    /// The same, but what was submitted may end first, and the library's threads are waited for.
+    ///
+    /// # Errors
+    /// `Timeout` when something had to be cut off.
+    pub fn shut_down(&self, deadline: Deadline) -> Result<()> {
+        let in_time = self.0.ops.wait(deadline);
+        self.close();
+        self.0.pool.stop();
+        self.0.clock.stop();
+        if self.0.pool.join(deadline) && in_time {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
+            .during("close the client"))
+    }
+
+    /// What the client has been through, as a number.
+    pub fn counter(&self, counted: Counted) -> u64 {
+        let counters = &self.0.counters;
+        match counted {
+            Counted::Connections => self.0.endpoints.connections(),
+            Counted::Retries => counters.retries.get(),
+            Counted::WatchesResumed => counters.watches_resumed.get(),
+            Counted::WatchesParked => counters.watches_parked.get(),
+            Counted::HoldsLost => counters.holds_lost.get(),
+            Counted::Open => (self.0.ops.len() + self.0.openings.len()) as u64,
+        }
     }
 
     /// The options it was opened with.
@@ -100,16 +166,19 @@ impl Client {
     /// The context of an ordinary call: the option's timeout, ended by closing the client. An embedded store
     /// answers at once: should it fail to, the time runs from then on.
     pub fn context(&self) -> Context<'_> {
-        if self.0.endpoints.are_embedded() {
-            return Context {
-                deadline: Deadline::NEVER,
-                send_by: Deadline::NEVER,
-                cancel: self.closed(),
-                token: None,
-                retry_limit: self.0.options.retry_limit,
-            };
-        }
-        self.context_for(Deadline::NEVER, self.closed())
+        self.context_until(Deadline::NEVER, self.closed())
+    }
+
+    /// The same until a deadline of the caller's, and with a token of the caller's.
+    fn context_until<'a>(&self, deadline: Deadline, cancel: &'a Cancel) -> Context<'a> {
+        let deadline = match deadline {
+            Deadline::NEVER if !self.0.endpoints.are_embedded() => {
+                Deadline::after(self.0.options.request_timeout)
+            }
+            deadline => deadline,
+        };
+        let retry_limit = self.0.options.retry_limit;
+        Context { deadline, send_by: deadline, cancel, token: None, retry_limit }
     }
 
     /// The context of a call that puts things in order: as long as an ordinary one, also on a closed client.
@@ -119,9 +188,7 @@ impl Client {
 
     /// The option's timeout or `deadline`, whichever comes first, and a token of the caller's.
     pub fn context_for<'a>(&self, deadline: Deadline, cancel: &'a Cancel) -> Context<'a> {
-        let deadline = deadline.or_after(self.0.options.request_timeout);
-        let retry_limit = self.0.options.retry_limit;
-        Context { deadline, send_by: deadline, cancel, token: None, retry_limit }
+        self.context_until(deadline.or_after(self.0.options.request_timeout), cancel)
     }
 
     /// Whether an endpoint (by position) answers a small read, be it with a refusal. A wait that is over or
@@ -235,10 +302,14 @@ impl Client {
     /// # Errors
     /// As [`Client::call`]. `Unavailable` when no member can be used; the list is as before then.
     pub fn sync_members(&self) -> Result<Vec<String>> {
+        self.sync_members_in(&self.context())
+    }
+
+    fn sync_members_in(&self, context: &Context) -> Result<Vec<String>> {
         if self.0.endpoints.are_embedded() {
             return Ok(self.endpoints());
         }
-        let members = self.members()?;
+        let members = self.members_in(context)?;
         let voters = members.into_iter().filter(|member| !member.is_learner);
         let urls: Vec<String> = voters.flat_map(|member| member.client_urls).collect();
         let listed = match urls.is_empty() {
@@ -279,15 +350,28 @@ impl Client {
 
     /// How each endpoint of the list is, in its order; each is given the request timeout.
     pub fn status(&self) -> Vec<(String, Result<(Header, Status)>)> {
-        let ask = |position| {
-            let reply = self.call_at(position, &self.context(), &Request::Status)?;
-            match reply.body {
-                Body::Status(status) => Ok((reply.header, status)),
-                other => Err(mismatch(&other)),
-            }
-        };
         let listed = self.0.endpoints.listed();
-        listed.map(|(position, endpoint)| (endpoint.name.clone(), ask(position))).collect()
+        listed
+            .map(|(position, endpoint)| (endpoint.name.clone(), self.status_at(position, &self.context())))
+            .collect()
+    }
+
+    fn status_at(&self, position: usize, context: &Context) -> Result<(Header, Status)> {
+        let reply = self.call_at(position, context, &Request::Status)?;
+        match reply.body {
+            Body::Status(status) => Ok((reply.header, status)),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    /// The same within `context`: each endpoint gets its share of the time that is left.
+    fn statuses(&self, context: &Context) -> Vec<(String, Result<(Header, Status)>)> {
+        let listed = self.0.endpoints.listed().enumerate();
+        let ask = |(asked, (position, endpoint)): (usize, (usize, &endpoints::Endpoint))| {
+            let share = self.share(context, Repeat::Harmless, asked);
+            (endpoint.name.clone(), self.status_at(position, &share))
+        };
+        listed.map(ask).collect()
     }
 
     /// The alarms that are raised.

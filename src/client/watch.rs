@@ -12,19 +12,73 @@ use crate::wait::{Cancel, Deadline, Interrupted, Mailbox};
 
 /// How many bytes of changes may wait for a slow reader. Beyond that its stream is closed, and opened again
 /// when all of them are read.
-const WAITING_BYTES: usize = 8 << 20;
+pub(super) const WAITING_BYTES: usize = 8 << 20;
+
+/// Where a watch is, and what must not be forgotten of its past.
+#[derive(Clone)]
+pub(super) struct Position {
+    /// Its start is always the first revision not delivered yet, once that is known.
+    pub request: WatchRequest,
+    /// A server has confirmed it at least once.
+    pub established: bool,
+    /// The newest revision that servers told on it.
+    seen: i64,
+}
+
+impl Position {
+    pub fn new(request: WatchRequest) -> Self {
+        Position { request, established: false, seen: 0 }
+    }
+
+    /// Opens a stream behind the last change delivered, and tells on which endpoint.
+    pub fn open(
+        &self,
+        client: &Client,
+        context: &Context,
+        sink: impl Fn() -> WatchSink,
+    ) -> Result<(WatchStream, usize)> {
+        self.request.check()?;
+        let (open, endpoint) = client.open_watch(context, &self.request, sink)?;
+        if open.header.revision < self.seen {
+            // A member that lags behind, or an older history, in which this watch would wait for ever.
+            client.check_history(endpoint, context, &self.request.range, self.seen)?;
+        }
+        Ok((open, endpoint))
+    }
+
+    /// A server has confirmed it, at this revision.
+    pub fn confirmed(&mut self, revision: i64) {
+        if self.request.start_revision == 0 {
+            self.request.start_revision = revision.saturating_add(1);
+        }
+        self.seen = self.seen.max(revision);
+        self.established = true;
+    }
+
+    /// Drops what was delivered before (old servers repeat) and moves the start behind the rest.
+    pub fn unseen(&mut self, mut batch: WatchBatch) -> Option<WatchBatch> {
+        let progress = batch.events.is_empty();
+        self.seen = self.seen.max(batch.revision);
+        batch.events.retain(|event| event.kv.mod_revision >= self.request.start_revision);
+        // A batch without changes says that there were none up to its revision: a watch of quiet keys must
+        // not fall behind what a busy store has compacted.
+        let last = if progress { batch.revision } else { batch.events.last()?.kv.mod_revision };
+        self.request.start_revision = self.request.start_revision.max(last.saturating_add(1));
+        (!progress).then_some(batch)
+    }
+
+    /// The same error with what was being done.
+    pub fn explained(&self, error: Error) -> Error {
+        error.during(format!("watch {}", quote(&self.request.range.start)))
+    }
+}
 
 /// Changes of a range of keys, each once and in order, whatever happens to connections and servers.
 /// A reader that comes too late is told (`Compacted`); nothing is left out silently.
 pub struct Watcher {
     client: Client,
-    /// Its start is always the first revision not delivered yet, once that is known.
-    request: WatchRequest,
+    position: Position,
     stream: Option<Stream>,
-    /// A server has confirmed it at least once.
-    established: bool,
-    /// The newest revision that servers told on it.
-    seen: i64,
     /// The cluster's history is not the one any more that it began with.
     ended: Option<Error>,
     /// How many streams in a row ended without a change.
@@ -42,7 +96,7 @@ struct Stream {
 
 impl Watcher {
     pub(super) fn new(client: Client, request: WatchRequest) -> Self {
-        Watcher { client, request, stream: None, established: false, seen: 0, ended: None, barren_streams: 0 }
+        Watcher { client, position: Position::new(request), stream: None, ended: None, barren_streams: 0 }
     }
 
     /// Waits until a server has confirmed the watch, and tells from which revision on it sees every change.
@@ -55,7 +109,7 @@ impl Watcher {
             if watcher.stream.is_none() {
                 watcher.connect(deadline, cancel)?;
             }
-            Ok(watcher.request.start_revision)
+            Ok(watcher.position.request.start_revision)
         })
     }
 
@@ -65,7 +119,7 @@ impl Watcher {
             return Err(error.clone());
         }
         step(self).map_err(|error| {
-            let error = error.during(format!("watch {}", quote(&self.request.range.start)));
+            let error = self.position.explained(error);
             if error.kind() == ErrorKind::OtherCluster {
                 (self.ended, self.stream) = (Some(error.clone()), None);
             }
@@ -94,7 +148,7 @@ impl Watcher {
             match stream.items.recv(look_around, cancel) {
                 Ok(Ok(batch)) => {
                     stream.waiting_bytes.fetch_sub(size_of_batch(&batch), Ordering::Relaxed);
-                    if let Some(batch) = self.unseen(batch) {
+                    if let Some(batch) = self.position.unseen(batch) {
                         self.barren_streams = 0;
                         return Ok(batch);
                     }
@@ -119,18 +173,6 @@ impl Watcher {
         }
     }
 
-    /// Drops what was delivered before (old servers repeat) and moves the start behind the rest.
-    fn unseen(&mut self, mut batch: WatchBatch) -> Option<WatchBatch> {
-        let progress = batch.events.is_empty();
-        self.seen = self.seen.max(batch.revision);
-        batch.events.retain(|event| event.kv.mod_revision >= self.request.start_revision);
-        // A batch without changes says that there were none up to its revision: a watch of quiet keys must
-        // not fall behind what a busy store has compacted.
-        let last = if progress { batch.revision } else { batch.events.last()?.kv.mod_revision };
-        self.request.start_revision = self.request.start_revision.max(last.saturating_add(1));
-        (!progress).then_some(batch)
-    }
-
     /// Nothing came for a while: a server that does not answer either is left for another one.
     fn look_around(&mut self, deadline: Deadline, cancel: &Cancel) {
         let Some(stream) = &self.stream else { return };
@@ -141,9 +183,9 @@ impl Watcher {
     }
 
     fn connect(&mut self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
-        self.request.check()?;
+        self.position.request.check()?;
         let client = self.client.clone();
-        if !self.established {
+        if !self.position.established {
             return self.connect_once(&client.context_for(deadline, cancel));
         }
         // Many watches of a client whose servers are gone ask for them one at a time.
@@ -176,17 +218,8 @@ impl Watcher {
         let items = Mailbox::default();
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let sink = || limited_sink(items.clone(), waiting_bytes.clone());
-        let (open, endpoint) = self.client.open_watch(context, &self.request, sink)?;
-        let revision = open.header.revision;
-        if revision < self.seen {
-            // A member that lags behind, or an older history, in which this watch would wait for ever.
-            self.client.check_history(endpoint, context, &self.request.range, self.seen)?;
-        }
-        if self.request.start_revision == 0 {
-            self.request.start_revision = revision.saturating_add(1);
-        }
-        self.seen = self.seen.max(revision);
-        self.established = true;
+        let (open, endpoint) = self.position.open(&self.client, context, sink)?;
+        self.position.confirmed(open.header.revision);
         let finds_silence = self.client.0.endpoints.at(endpoint).transport.finds_silence();
         self.stream = Some(Stream { items, waiting_bytes, endpoint, finds_silence, _open: open });
         Ok(())
@@ -213,7 +246,7 @@ fn limited_sink(items: Mailbox<Result<WatchBatch>>, waiting: Arc<AtomicUsize>) -
     })
 }
 
-fn size_of_batch(batch: &WatchBatch) -> usize {
+pub(super) fn size_of_batch(batch: &WatchBatch) -> usize {
     let size = |kv: &KeyValue| kv.key.len() + kv.value.len() + size_of_val(kv);
     batch.events.iter().map(|event| size(&event.kv) + event.prev_kv.as_ref().map_or(0, size)).sum()
 }

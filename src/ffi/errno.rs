@@ -39,9 +39,8 @@ fn result_of(error: &Error) -> etcd_result {
     match error.kind() {
         _ if error.outcome() == Outcome::Unknown => etcd_result::ETCD_WTF,
         InvalidArgument if error.server_code() == 0 => etcd_result::ETCD_WTF,
-        Closed | Timeout | Unsupported | Panic | NoResource | Unavailable | Tls | BadReply => {
-            etcd_result::ETCD_WTF
-        }
+        Closed | Canceled | Timeout | Unsupported | Forked | Panic | NoResource | Unavailable | Tls
+        | BadReply => etcd_result::ETCD_WTF,
         _ => etcd_result::ETCD_PROTOCOL_ERROR,
     }
 }
@@ -49,9 +48,10 @@ fn result_of(error: &Error) -> etcd_result {
 fn errno_of(error: &Error) -> i32 {
     match error.kind() {
         ErrorKind::InvalidArgument => libc::EINVAL,
-        ErrorKind::Closed => libc::ECANCELED,
+        ErrorKind::Closed | ErrorKind::Canceled => libc::ECANCELED,
         ErrorKind::Timeout => libc::ETIMEDOUT,
         ErrorKind::Unsupported => libc::ENOTSUP,
+        ErrorKind::Forked => libc::EBADF,
         ErrorKind::Panic => libc::ENOTRECOVERABLE,
         ErrorKind::NoResource => libc::ENOMEM,
         ErrorKind::Unavailable => error.os_error().unwrap_or(libc::EHOSTUNREACH),

@@ -1,48 +1,47 @@
 //! The boundary: handles in and out, strings in, and no panic across.
 
-use std::collections::BTreeMap;
 use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use libc::c_char;
 
 use super::errno::Failure;
+use super::handle::{self, Shared, Table};
 use super::types::etcd_session;
 use crate::classic::Session;
 use crate::error::{Error, ErrorKind};
-use crate::sys::{self, PerProcess};
-use crate::wait::lock;
+use crate::sys;
 
-/// The open sessions of this process. What C holds is a number that looks like a pointer and is never used
-/// twice: a closed session, one that was opened before a fork, or a stray pointer is found out.
-static SESSIONS: PerProcess<Mutex<BTreeMap<usize, Arc<Session>>>> = PerProcess::new();
+impl Shared for Session {
+    const KIND: usize = 1;
+    const NAME: &'static str = "client";
+    fn table() -> &'static Table<Self> {
+        static SESSIONS: Table<Session> = Table::new();
+        &SESSIONS
+    }
+}
 
 /// Gives a session its handle.
 pub fn register(session: Session) -> etcd_session {
-    static LAST: AtomicUsize = AtomicUsize::new(0);
-    // Aligned as a pointer would be.
-    let number = (LAST.fetch_add(1, Ordering::Relaxed) + 1) << 4;
-    lock(SESSIONS.get()).insert(number, Arc::new(session));
-    number as etcd_session
+    handle::give(session) as etcd_session
 }
 
 /// Takes a handle's session away from C. Calls in progress keep it as long as they need it.
-pub fn unregister(handle: etcd_session) -> Option<Arc<Session>> {
-    lock(SESSIONS.get()).remove(&(handle as usize))
+pub fn unregister(session: etcd_session) -> Option<Arc<Session>> {
+    handle::take(session as usize)
 }
 
 /// Runs `body` on a handle's session.
 pub fn with_session<T>(
-    handle: etcd_session,
+    session: etcd_session,
     body: impl FnOnce(&Session) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    if handle.is_null() {
+    if session.is_null() {
         return Err(Error::invalid("the session is NULL").into());
     }
-    let session = lock(SESSIONS.get()).get(&(handle as usize)).cloned();
-    body(&*session.ok_or_else(Failure::bad_handle)?)
+    let session = handle::find::<Session>(session as usize).map_err(|_| Failure::bad_handle())?;
+    body(&session)
 }
 
 /// Runs the body of an exported function: its value, or `failed` and `errno`.

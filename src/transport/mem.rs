@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Context, Transport, WatchStream};
+use super::{Abandon, Context, Taker, Transport, WatchStream};
 use crate::error::Result;
 use crate::model::{Reply, Request, WatchRequest, WatchSink};
 use crate::store::Store;
@@ -20,6 +20,16 @@ impl Mem {
 impl Transport for Mem {
     fn call(&self, request: &Request, _: &Context) -> Result<Reply> {
         self.0.apply(request)
+    }
+
+    fn submit(
+        &self,
+        request: &Arc<Request>,
+        _: &Context,
+        taker: Taker,
+    ) -> std::result::Result<Abandon, Taker> {
+        taker(self.0.apply(request));
+        Ok(Box::new(|| {}))
     }
 
     fn watch(&self, request: &WatchRequest, sink: WatchSink, _: &Context) -> Result<WatchStream> {

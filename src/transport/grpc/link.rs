@@ -4,6 +4,7 @@
 //! the socket, reads for everybody, and hands the lead on when its own answer is there. Only the thread that has the
 //! engine touches h2, and others are woken after it has let go, so that nobody wakes up to wait for a lock.
 
+mod attendant;
 mod engine;
 mod waiter;
 
@@ -14,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use self::attendant::Attendant;
 use self::engine::{Engine, Post};
-use self::waiter::Waiter;
+pub use self::waiter::{Taker, Waiter};
 use super::route::Dialed;
 use super::socket::{Shared, Socket};
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -38,6 +40,8 @@ pub struct Link {
     signal: Arc<Signal>,
     /// It takes no new calls.
     over: AtomicBool,
+    /// Waits for the answers that no thread waits for.
+    attendant: Attendant,
 }
 
 #[derive(Default)]
@@ -63,6 +67,7 @@ impl Link {
             socket: shared,
             signal: Arc::new(signal),
             over: AtomicBool::new(false),
+            attendant: Attendant::default(),
         })
     }
 
@@ -81,9 +86,14 @@ impl Link {
         self.over.store(true, Ordering::SeqCst);
     }
 
+    /// Whether something was heard not long ago.
+    pub fn is_alive(&self) -> bool {
+        self.socket.silence().is_some_and(|silence| silence < SILENCE)
+    }
+
     /// Before something is sent that must not be sent twice: makes sure that somebody is there to answer.
     pub fn check_alive(&self, deadline: Deadline, cancel: &Cancel) -> Result<()> {
-        if self.socket.silence().is_some_and(|silence| silence < SILENCE) {
+        if self.is_alive() {
             return Ok(());
         }
         let asked = Instant::now();
@@ -116,18 +126,64 @@ impl Link {
         match self.wait(&waiter, deadline, cancel) {
             Ok(result) => result.map_err(|error| self.explained(error)),
             Err(interrupted) => {
-                // The server is told that nobody waits any more.
-                self.post(Post::GiveUp(waiter));
-                // At first something is heard: that the server's end has taken the request.
-                if self.socket.silence().is_none_or(|silence| silence > sent.elapsed() / 2) {
-                    self.retire();
-                }
+                self.give_up(waiter, sent);
                 Err(match interrupted {
                     Interrupted::Timeout => Error::new(ErrorKind::Timeout, "no answer in time"),
                     Interrupted::Canceled => Error::closed(),
                 }
                 .outcome_is(Outcome::Unknown))
             }
+        }
+    }
+
+    /// Nobody waits any more for the answer to a call that was `sent` then.
+    fn give_up(&self, waiter: Arc<Waiter>, sent: Instant) {
+        // The server is told.
+        self.post(Post::GiveUp(waiter));
+        // At first something is heard: that the server's end has taken the request.
+        if self.socket.silence().is_none_or(|silence| silence > sent.elapsed() / 2) {
+            self.retire();
+        }
+    }
+
+    /// Sees to it that somebody reads the answer to the call that is submitted next. Each of these needs its own.
+    pub fn expect_answer(self: &Arc<Self>) -> Result<()> {
+        Attendant::expect_one(self)
+    }
+
+    /// Makes one call without waiting for its answer, which `taker` gets, unless the call is given up with
+    /// [`Link::abandon`] before.
+    pub fn submit(self: &Arc<Self>, head: http::Request<()>, message: Bytes, taker: Taker) -> Submitted {
+        let link = self.clone();
+        let taker: Taker = Box::new(move |answer| {
+            link.attendant.one_less();
+            taker(answer.map_err(|error| link.explained(error)));
+        });
+        let waiter = Arc::new(Waiter::taking(self.signal.clone(), taker));
+        let post = Post::Call { head, message, waiter: waiter.clone() };
+        if self.attendant.has_one() {
+            self.post(post);
+        } else {
+            self.leave_to_leader(post);
+        }
+        Submitted { waiter, sent: Instant::now() }
+    }
+
+    /// Nobody wants the answer any more.
+    pub fn abandon(&self, submitted: Submitted) {
+        if submitted.waiter.forget() {
+            self.attendant.one_less();
+            self.give_up(submitted.waiter, submitted.sent);
+            // If that was the last one, the attendant leads no longer.
+            self.signal.give();
+        }
+    }
+
+    /// Posts something that whoever leads is to send: together with what else comes meanwhile.
+    fn leave_to_leader(&self, post: Post) {
+        lock(&self.posts).push(post);
+        if !self.posted.swap(true, Ordering::SeqCst) {
+            self.signal.give();
         }
     }
 
@@ -261,6 +317,12 @@ impl Link {
             None => turns.has_leader = false,
         }
     }
+}
+
+/// A call for whose answer no thread waits.
+pub struct Submitted {
+    waiter: Arc<Waiter>,
+    sent: Instant,
 }
 
 /// One thread's wait; its end is seen to whatever happens.

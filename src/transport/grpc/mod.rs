@@ -15,6 +15,7 @@ mod streams;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ use self::socket::Socket;
 use self::streams::Streams;
 use super::connect::Place;
 use super::tls::Tls;
-use super::{Context, Transport, WatchStream};
+use super::{Abandon, Context, Taker, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Body, Reply, Request, WatchRequest, WatchSink};
 use crate::options::Options;
@@ -73,6 +74,17 @@ impl Grpc {
         if let Request::LeaseKeepAlive { id } = request {
             return self.streams.keep_alive(*id, context);
         }
+        let (head, message) = self.written(request, context)?;
+        let link = self.link(context)?;
+        if !request.reads_only() {
+            link.check_alive(context.send_by, context.cancel)?;
+        }
+        let answer = link.call(head, message, context.deadline, context.cancel)?;
+        read(request, answer)
+    }
+
+    /// A request as HTTP/2 has it.
+    fn written(&self, request: &Request, context: &Context) -> Result<(http::Request<()>, Bytes)> {
         let (path, message) = encode::request(request);
         if message.len() > self.route.max_request {
             let fault =
@@ -83,15 +95,23 @@ impl Grpc {
         if timeout == Some(Duration::ZERO) {
             return Err(Error::new(ErrorKind::Timeout, "no time left to send it"));
         }
-        let head = self.route.head(path, context.token, timeout, needs_leader(request))?;
-        let link = self.link(context)?;
-        if !request.reads_only() {
-            link.check_alive(context.send_by, context.cancel)?;
-        }
-        let answer = link.call(head, message, context.deadline, context.cancel)?;
-        decode::reply(request, answer)
-            .ok_or_else(|| status::bad_reply("answered with something else than etcd's message"))
+        Ok((self.route.head(path, context.token, timeout, needs_leader(request))?, message))
     }
+
+    /// The connection on which this request can be sent without waiting for anything.
+    fn ready_link(&self, request: &Request) -> Option<Arc<Link>> {
+        // Keep-alives have a stream of their own.
+        if matches!(request, Request::LeaseKeepAlive { .. }) {
+            return None;
+        }
+        let link = self.link.peek().filter(|link| link.is_usable())?;
+        (request.reads_only() || link.is_alive()).then_some(link)
+    }
+}
+
+fn read(request: &Request, answer: Bytes) -> Result<Reply> {
+    let odd = || status::bad_reply("answered with something else than etcd's message");
+    decode::reply(request, answer).ok_or_else(odd)
 }
 
 impl Grpc {
@@ -120,6 +140,27 @@ impl Transport for Grpc {
         self.exchange(request, context).map_err(|error| error.at(&self.route.name))
     }
 
+    fn submit(
+        &self,
+        request: &Arc<Request>,
+        context: &Context,
+        taker: Taker,
+    ) -> std::result::Result<Abandon, Taker> {
+        let Some(link) = self.ready_link(request) else { return Err(taker) };
+        // What can't be written is told by the call that comes next.
+        let Ok((head, message)) = self.written(request, context) else { return Err(taker) };
+        if link.expect_answer().is_err() {
+            return Err(taker);
+        }
+        let (request, route) = (request.clone(), self.route.clone());
+        let take = move |answer: Result<Bytes>| {
+            let reply = answer.and_then(|answer| read(&request, answer));
+            taker(reply.map_err(|error| error.at(&route.name)));
+        };
+        let submitted = link.submit(head, message, Box::new(take));
+        Ok(Box::new(move || link.abandon(submitted)))
+    }
+
     fn watch(&self, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
         self.streams.watch(request, sink, context).map_err(|error| {
             let ambiguous = error.kind() == ErrorKind::PermissionDenied && context.token.is_some();
@@ -128,6 +169,10 @@ impl Transport for Grpc {
                 if ambiguous && self.is_3_3(context) { error.also("or invalid auth token") } else { error };
             error.at(&self.route.name)
         })
+    }
+
+    fn connections(&self) -> u64 {
+        self.route.connections.load(Ordering::Relaxed)
     }
 
     fn finds_silence(&self) -> bool {

@@ -11,6 +11,7 @@ use rustls::ClientConnection;
 
 use super::socket::Stream;
 use crate::error::Error;
+use crate::log;
 use crate::options::{Options, Secret};
 use crate::sys;
 use crate::transport::connect::{ConnectFailed, Place, connect_tcp, look_up};
@@ -29,6 +30,8 @@ pub struct Route {
     pub max_reply: usize,
     /// After how many milliseconds of silence streams are pinged: more, once a server had enough of it.
     ping_after: AtomicU64,
+    /// How many connections were made.
+    pub connections: AtomicU64,
 }
 
 /// A connection on which nothing was said yet, but for TLS.
@@ -58,6 +61,7 @@ impl Route {
             max_request: options.max_request_bytes,
             max_reply: options.max_reply_bytes,
             ping_after: AtomicU64::new(PING_AFTER_MS),
+            connections: AtomicU64::new(0),
         })
     }
 
@@ -67,7 +71,14 @@ impl Route {
     /// Why there is no connection. Nothing was sent.
     pub fn dial(&self, send_by: Deadline) -> Result<Dialed, Error> {
         let until = send_by.or_after(self.connect_timeout).at();
-        self.connect(until).map_err(|error| ConnectFailed::from(error).into_error().at(&self.name))
+        let dialed = self.connect(until).map_err(|error| {
+            let error = ConnectFailed::from(error).into_error().at(&self.name);
+            log::warning!("connect {error}");
+            error
+        })?;
+        log::info!("connected to {}", self.name);
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        Ok(dialed)
     }
 
     fn connect(&self, until: Option<Instant>) -> io::Result<Dialed> {

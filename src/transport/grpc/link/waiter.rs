@@ -1,4 +1,4 @@
-//! A thread that waits for an answer: asleep, or as the leader at the socket.
+//! Who is told an answer: a thread that waits for it, asleep or as the leader at the socket; or a function.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -9,11 +9,16 @@ use crate::error::Result;
 use crate::sys::Signal;
 use crate::wait::{Deadline, lock};
 
+/// Takes an answer for which no thread waits. Called without any lock; never blocks.
+pub type Taker = Box<dyn FnOnce(Result<Bytes>) + Send>;
+
 pub struct Waiter {
     flags: Mutex<Flags>,
     changed: Condvar,
     /// Wakes the leader.
     signal: Arc<Signal>,
+    /// Takes the answer, if no thread does.
+    taker: Mutex<Option<Taker>>,
 }
 
 #[derive(Default)]
@@ -32,7 +37,17 @@ struct Flags {
 
 impl Waiter {
     pub fn new(signal: Arc<Signal>) -> Self {
-        Waiter { flags: Mutex::default(), changed: Condvar::new(), signal }
+        Waiter { flags: Mutex::default(), changed: Condvar::new(), signal, taker: Mutex::default() }
+    }
+
+    /// One behind which no thread waits.
+    pub fn taking(signal: Arc<Signal>, taker: Taker) -> Self {
+        Waiter { taker: Mutex::new(Some(taker)), ..Self::new(signal) }
+    }
+
+    /// Nobody wants the answer any more. Tells whether somebody did.
+    pub fn forget(&self) -> bool {
+        lock(&self.taker).take().is_some()
     }
 
     /// What has come, once.
@@ -58,8 +73,13 @@ impl Waiter {
         !std::mem::replace(&mut lock(&self.flags).waits, true)
     }
 
-    /// Lets the thread look at what has happened.
+    /// Lets the thread look at what has happened, or the function have it.
     pub fn wake(&self) {
+        let taker = lock(&self.taker).take();
+        if let Some(taker) = taker {
+            let answer = self.answer();
+            return taker(answer.expect("it is woken when the answer is there"));
+        }
         let mut flags = lock(&self.flags);
         flags.woken = true;
         let (polls, sleeps) = (flags.polls, flags.sleeps);

@@ -1,0 +1,158 @@
+//! What a program asks for: a request as it is, or one that takes more than a request. An operation is a value: it can
+//! be run, by a thread that waits, or started, and then somebody is told how it ended.
+
+use std::sync::Arc;
+
+use super::submit::Submitted;
+use super::{Client, mismatch};
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::model::*;
+use crate::sys;
+use crate::transport::Context;
+use crate::wait::{Cancel, Deadline};
+
+/// Something to do that has one answer.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    /// What servers know themselves.
+    Request(Arc<Request>),
+    /// A put or a deletion, if its conditions hold.
+    Conditional(Arc<Request>),
+    /// A put under a new lease, in seconds, of its own.
+    PutFor(PutRequest, Vec<Compare>, i64),
+    /// How each endpoint of the list is.
+    StatusOfAll,
+    /// Makes the members of the cluster the list of endpoints.
+    SyncMembers,
+}
+
+/// How it went.
+#[derive(Debug, Clone)]
+pub enum Answer {
+    /// The server's reply.
+    Reply(Reply),
+    /// The reply to a put under a new lease, and that lease.
+    PutFor(Reply, i64),
+    /// The endpoints, and how each is.
+    Statuses(Vec<(String, Result<(Header, Status)>)>),
+    /// The endpoints that are asked from now on.
+    Endpoints(Vec<String>),
+}
+
+/// Told how an operation ended: once, on any thread, without a lock held. It never blocks.
+pub type Told = Box<dyn FnOnce(Result<Answer>) + Send>;
+
+impl Operation {
+    /// A request as it is.
+    pub fn request(request: Request) -> Self {
+        Operation::Request(Arc::new(request))
+    }
+
+    /// A put or deletion that is done only if all of this holds; without conditions, in any case.
+    pub fn if_all(compares: Vec<Compare>, op: Op) -> Self {
+        if compares.is_empty() {
+            return Self::request(match op {
+                Op::Range(range) => Request::Range(range),
+                Op::Put(put) => Request::Put(put),
+                Op::Delete(delete) => Request::Delete(delete),
+                Op::Txn(txn) => Request::Txn(txn),
+            });
+        }
+        Operation::Conditional(Arc::new(conditional(compares, op)))
+    }
+}
+
+fn conditional(compares: Vec<Compare>, op: Op) -> Request {
+    Request::Txn(TxnRequest { compares, then: vec![op], otherwise: Vec::new() })
+}
+
+/// The reply to the one operation of a transaction whose conditions had to hold.
+fn only_reply(reply: Reply) -> Result<Reply> {
+    let Body::Txn(txn) = reply.body else { return Err(mismatch(&reply.body)) };
+    if !txn.succeeded {
+        let error = Error::new(ErrorKind::CompareFailed, "the condition does not hold");
+        return Err(error.outcome_is(Outcome::Refused));
+    }
+    let body = match txn.replies.into_iter().next() {
+        Some(OpReply::Range(range)) => Body::Range(range),
+        Some(OpReply::Put(prev_kv)) => Body::Put(prev_kv),
+        Some(OpReply::Delete(delete)) => Body::Delete(delete),
+        Some(OpReply::Txn(txn)) => Body::Txn(txn),
+        None => return Err(Error::new(ErrorKind::BadReply, "a transaction without its answer")),
+    };
+    Ok(Reply { header: reply.header, body })
+}
+
+impl Client {
+    /// Runs an operation and waits for its end. Without a deadline the option's timeout counts, for each request that
+    /// it takes.
+    ///
+    /// # Errors
+    /// As [`Client::call`]. `CompareFailed` when its conditions do not hold, `Canceled` when the token was triggered.
+    pub fn run(&self, operation: &Operation, deadline: Deadline, cancel: &Cancel) -> Result<Answer> {
+        self.sync_if_due();
+        if cancel.is_never() {
+            return self.run_in(operation, &self.context_until(deadline, self.closed()));
+        }
+        let either = Cancel::new();
+        let (one, other) = (either.clone(), either.clone());
+        let _caller = cancel.listen(move || one.trigger());
+        let _client = self.closed().listen(move || other.trigger());
+        let ended = self.run_in(operation, &self.context_until(deadline, &either));
+        let is_closed = self.closed().is_triggered();
+        ended.map_err(|error| match error.kind() {
+            ErrorKind::Closed if !is_closed => error.becomes_canceled(),
+            _ => error,
+        })
+    }
+
+    /// Starts an operation. `told` may be called before this returns.
+    pub fn start(&self, operation: &Operation, deadline: Deadline, told: Told) -> Submitted {
+        match operation {
+            Operation::Request(request) => {
+                let done = move |reply: Result<Reply>| told(reply.map(Answer::Reply));
+                self.submit(request.clone(), deadline, Box::new(done))
+            }
+            Operation::Conditional(request) => {
+                let done = move |reply: Result<Reply>| told(reply.and_then(only_reply).map(Answer::Reply));
+                self.submit(request.clone(), deadline, Box::new(done))
+            }
+            Operation::PutFor(..) | Operation::StatusOfAll | Operation::SyncMembers => {
+                let (client, operation) = (self.clone(), operation.clone());
+                let task = move |context: &Context| client.run_in(&operation, context);
+                self.submit_task(deadline, Box::new(task), told)
+            }
+        }
+    }
+
+    fn run_in(&self, operation: &Operation, context: &Context) -> Result<Answer> {
+        match operation {
+            Operation::Request(request) => {
+                self.call_in(context, request, request.repeat()).map(Answer::Reply)
+            }
+            Operation::Conditional(request) => {
+                let reply = self.call_in(context, request, request.repeat()).and_then(only_reply);
+                reply.map(Answer::Reply).map_err(|error| error.during(request.describe()))
+            }
+            Operation::PutFor(put, compares, ttl) => self.put_for(context, put, compares, *ttl),
+            Operation::StatusOfAll => Ok(Answer::Statuses(self.statuses(context))),
+            Operation::SyncMembers => self.sync_members_in(context).map(Answer::Endpoints),
+        }
+    }
+
+    fn put_for(&self, context: &Context, put: &PutRequest, compares: &[Compare], ttl: i64) -> Result<Answer> {
+        let lease = self.grant_in(context, sys::random_id(), ttl)?.id;
+        let put = PutRequest { lease, ..put.clone() };
+        let request = match compares {
+            [] => Request::Put(put),
+            _ => conditional(compares.to_vec(), Op::Put(put)),
+        };
+        let reply = self.call_in(context, &request, request.repeat());
+        let reply = if compares.is_empty() { reply } else { reply.and_then(only_reply) };
+        if reply.as_ref().is_err_and(|error| error.outcome() != Outcome::Unknown) {
+            // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
+            let _ = self.revoke_in(&self.parting_context(), lease);
+        }
+        reply.map(|reply| Answer::PutFor(reply, lease)).map_err(|error| error.during(request.describe()))
+    }
+}

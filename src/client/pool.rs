@@ -1,0 +1,149 @@
+//! Threads for what has to wait: connecting, logging in, pauses between repetitions. Started when they are needed, ended
+//! when they were not for a while; what comes while all are busy waits for its turn.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::sys;
+use crate::wait::{Deadline, lock};
+
+/// Something that may wait.
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads of a client.
+#[derive(Clone, Default)]
+pub struct Pool(Arc<(Mutex<Jobs>, Condvar)>);
+
+#[derive(Default)]
+struct Jobs {
+    waiting: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    over: bool,
+    /// Threads to be joined, some of which have ended.
+    handles: Vec<JoinHandle<()>>,
+}
+
+/// As many threads there are at most.
+const MOST: usize = 64;
+/// How long a thread stays without a job.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The system gives no thread.
+pub fn no_thread(error: &io::Error) -> Error {
+    Error::new(ErrorKind::NoResource, format!("no thread: {error}")).caused_by(error)
+}
+
+impl Pool {
+    /// Runs a job on one of the threads.
+    ///
+    /// # Errors
+    /// `NoResource`: there is no thread at all.
+    pub fn run(&self, job: Job) -> Result<()> {
+        let (jobs, changed) = &*self.0;
+        let mut jobs = lock(jobs);
+        jobs.waiting.push_back(job);
+        if jobs.idle >= jobs.waiting.len() || jobs.threads == MOST || jobs.over {
+            changed.notify_one();
+            return Ok(());
+        }
+        let pool = self.clone();
+        match sys::spawn("etcd-work", move || pool.work()) {
+            Ok(handle) => {
+                jobs.threads += 1;
+                jobs.handles.retain(|handle| !handle.is_finished());
+                jobs.handles.push(handle);
+                Ok(())
+            }
+            // The others will do it.
+            Err(_) if jobs.threads > 0 => Ok(()),
+            Err(error) => {
+                let job = jobs.waiting.pop_back();
+                // It may hold what must not be dropped under the lock.
+                drop(jobs);
+                drop(job);
+                Err(no_thread(&error))
+            }
+        }
+    }
+
+    /// The threads end when nothing waits any more.
+    pub fn stop(&self) {
+        lock(&self.0.0).over = true;
+        self.0.1.notify_all();
+    }
+
+    /// Waits until they have ended. `false`: not in time.
+    pub fn join(&self, deadline: Deadline) -> bool {
+        let (jobs, changed) = &*self.0;
+        let mut jobs = lock(jobs);
+        while jobs.threads > 0 {
+            let left = deadline.remaining().unwrap_or(LINGER);
+            if left.is_zero() {
+                return false;
+            }
+            jobs = changed.wait_timeout(jobs, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        let handles = std::mem::take(&mut jobs.handles);
+        drop(jobs);
+        handles.into_iter().all(|handle| handle.join().is_ok())
+    }
+
+    fn work(&self) {
+        let (jobs, changed) = &*self.0;
+        let mut jobs = lock(jobs);
+        loop {
+            if let Some(job) = jobs.waiting.pop_front() {
+                drop(jobs);
+                job();
+                jobs = lock(&self.0.0);
+                continue;
+            }
+            if jobs.over {
+                break;
+            }
+            jobs.idle += 1;
+            let (woken, waited) =
+                changed.wait_timeout(jobs, LINGER).unwrap_or_else(|poisoned| poisoned.into_inner());
+            jobs = woken;
+            jobs.idle -= 1;
+            if waited.timed_out() && jobs.waiting.is_empty() {
+                break;
+            }
+        }
+        jobs.threads -= 1;
+        // Whoever joins waits for this.
+        changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::{Cancel, Mailbox};
+
+    #[test]
+    fn jobs_run_at_once_up_to_a_number_and_none_is_forgotten() {
+        let (pool, gate, done) = (Pool::default(), Mailbox::<()>::default(), Mailbox::default());
+        for number in 0..3 * MOST {
+            let (gate, done) = (gate.clone(), done.clone());
+            let job = move || {
+                let _ = gate.recv(Deadline::NEVER, Cancel::NEVER);
+                done.push(number);
+            };
+            pool.run(Box::new(job)).unwrap();
+        }
+        assert_eq!(lock(&pool.0.0).threads, MOST);
+        (0..3 * MOST).for_each(|_| gate.push(()));
+        let soon = Deadline::after(Duration::from_secs(10));
+        let mut numbers: Vec<_> = (0..3 * MOST).map(|_| done.recv(soon, Cancel::NEVER).unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..3 * MOST).collect::<Vec<_>>());
+        pool.stop();
+        assert!(pool.join(soon));
+    }
+}

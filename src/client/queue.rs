@@ -1,0 +1,444 @@
+//! The completion queue: for programs that must not block. What is submitted comes out of it with its tag, its last word
+//! exactly once, whatever happens. Library threads fill it, any thread may empty it.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+
+use once_cell::sync::OnceCell;
+
+use super::Client;
+use super::operation::{Answer, Operation};
+use super::pushed::{News, PushedWatch, Reader, WatchMode};
+use super::submit::Submitted;
+use super::watch::size_of_batch;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::WatchRequest;
+use crate::sys::Pipe;
+use crate::wait::{Deadline, lock};
+
+/// What came of something that was submitted.
+#[derive(Debug, Clone)]
+pub struct Completion {
+    /// The caller's word for it.
+    pub tag: u64,
+    /// What happened.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// An operation has ended. The last word of its tag.
+    Answer(Result<Answer>),
+    /// A watch has something to tell.
+    News(News),
+    /// A watch has ended. The last word of its tag.
+    End(Error),
+}
+
+impl Completion {
+    /// Whether nothing comes after it with this tag.
+    pub fn is_last(&self) -> bool {
+        !matches!(self.what, What::News(_))
+    }
+
+    /// The bytes that count for the limit: those of changes alone.
+    fn size(&self) -> usize {
+        match &self.what {
+            What::News(News::Changes(batch) | News::Resynced(batch)) => {
+                size_of_batch(batch) + size_of_val(self)
+            }
+            _ => 0,
+        }
+    }
+}
+
+/// Why there is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nothing {
+    /// Nothing came in time.
+    Timeout,
+    /// [`Queue::wake`] ended the wait.
+    Woken,
+    /// The queue was closed.
+    Closed,
+}
+
+/// A completion queue. Clones are the same queue.
+#[derive(Clone)]
+pub struct Queue(Arc<Shared>);
+
+struct Shared {
+    max_bytes: usize,
+    state: Mutex<State>,
+    filled: Condvar,
+    /// Made when somebody asks for it.
+    pipe: OnceCell<Pipe>,
+}
+
+#[derive(Default)]
+struct State {
+    items: VecDeque<Completion>,
+    /// Of the changes in it.
+    bytes: usize,
+    tags: HashMap<u64, Open>,
+    /// Watches that had no room.
+    parked: Vec<u64>,
+    /// Waits that are to be ended.
+    wakes: usize,
+    /// Threads that wait.
+    waiters: usize,
+    /// There is a byte in the pipe, unless the host has read it.
+    signaled: bool,
+    /// What a drain could not carry, for whoever asks for it by its tag.
+    kept: HashMap<u64, Answer>,
+    closed: bool,
+}
+
+/// What a tag stands for.
+#[derive(Default)]
+struct Open {
+    what: Option<Ender>,
+    canceled: bool,
+}
+
+#[derive(Clone)]
+enum Ender {
+    Call(Submitted),
+    Watch(PushedWatch),
+}
+
+impl Ender {
+    fn cancel(&self) {
+        match self {
+            Ender::Call(call) => call.cancel(),
+            Ender::Watch(watch) => watch.cancel(),
+        }
+    }
+}
+
+/// How many bytes of changes may wait unless the caller says otherwise.
+pub const DEFAULT_MAX_BYTES: usize = 8 << 20;
+
+impl Queue {
+    /// An empty queue for so many bytes of changes; more let watches wait. Answers always fit.
+    pub fn new(max_bytes: usize) -> Self {
+        let (state, filled, pipe) = (Mutex::default(), Condvar::new(), OnceCell::new());
+        Queue(Arc::new(Shared { max_bytes, state, filled, pipe }))
+    }
+
+    /// Starts an operation. It does not block.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a tag that is 0 or in use, `Closed`. Nothing was started then, and nothing comes.
+    pub fn submit(&self, client: &Client, operation: &Operation, tag: u64, deadline: Deadline) -> Result<()> {
+        self.0.open(tag)?;
+        let shared = self.0.clone();
+        let told = move |answer| shared.push(Completion { tag, what: What::Answer(answer) });
+        let submitted = client.start(operation, deadline, Box::new(told));
+        self.0.opened(tag, Ender::Call(submitted));
+        Ok(())
+    }
+
+    /// Starts a watch. It does not block.
+    ///
+    /// # Errors
+    /// As [`Queue::submit`].
+    pub fn watch(
+        &self,
+        client: &Client,
+        request: WatchRequest,
+        mode: WatchMode,
+        tag: u64,
+        confirm_by: Deadline,
+    ) -> Result<()> {
+        self.0.open(tag)?;
+        let reader = Arc::new(Tagged { queue: self.0.clone(), tag });
+        let watch = client.push_watch(request, mode, confirm_by, reader);
+        self.0.opened(tag, Ender::Watch(watch.clone()));
+        // Its first changes may have found no room before it could be told that there is.
+        watch.go_on();
+        Ok(())
+    }
+
+    /// Ends what the tag stands for; its last word still comes. Does nothing when it has ended.
+    pub fn cancel(&self, tag: u64) {
+        let mut state = lock(&self.0.state);
+        let Some(open) = state.tags.get_mut(&tag) else { return };
+        open.canceled = true;
+        let what = open.what.clone();
+        drop(state);
+        what.iter().for_each(Ender::cancel);
+    }
+
+    /// Waits for the next completion.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn next(&self, deadline: Deadline) -> std::result::Result<Completion, Nothing> {
+        let mut state = lock(&self.0.state);
+        loop {
+            if state.closed {
+                return Err(Nothing::Closed);
+            }
+            if state.wakes > 0 {
+                state.wakes -= 1;
+                self.0.settle(state);
+                return Err(Nothing::Woken);
+            }
+            if let Some(item) = state.items.pop_front() {
+                state.bytes -= item.size();
+                self.0.settle(state);
+                return Ok(item);
+            }
+            let left = deadline.remaining();
+            if left.is_some_and(|left| left.is_zero()) {
+                return Err(Nothing::Timeout);
+            }
+            state.waiters += 1;
+            state = match left {
+                None => self.0.filled.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some(left) => {
+                    let waited = self.0.filled.wait_timeout(state, left);
+                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+            };
+            state.waiters -= 1;
+        }
+    }
+
+    /// Takes completions, without waiting, as long as `take` wants them; one that it does not want stays the next one.
+    /// What it wants kept can be had by its tag later.
+    ///
+    /// # Errors
+    /// `Closed` or `Woken`; otherwise whether there are more.
+    pub fn drain(&self, mut take: impl FnMut(&Completion) -> Taken) -> std::result::Result<bool, Nothing> {
+        let mut state = lock(&self.0.state);
+        if state.closed {
+            return Err(Nothing::Closed);
+        }
+        if state.wakes > 0 {
+            state.wakes -= 1;
+            self.0.settle(state);
+            return Err(Nothing::Woken);
+        }
+        let mut taken = Vec::new();
+        while let Some(item) = state.items.front() {
+            let how = take(item);
+            if how == Taken::No {
+                break;
+            }
+            let item = state.items.pop_front().expect("it is there");
+            state.bytes -= item.size();
+            match item.what {
+                What::Answer(Ok(answer)) if how == Taken::Kept => drop(state.kept.insert(item.tag, answer)),
+                // What frees memory need not hold up those who fill the queue.
+                what => taken.push(what),
+            }
+        }
+        let more = !state.items.is_empty();
+        if more && let Some(pipe) = self.0.pipe.get() {
+            // The host may have read the byte.
+            pipe.fill_if_empty();
+        }
+        self.0.settle(state);
+        Ok(more)
+    }
+
+    /// The answer of a tag that a drain could not carry.
+    pub fn take_kept(&self, tag: u64) -> Option<Answer> {
+        lock(&self.0.state).kept.remove(&tag)
+    }
+
+    /// Ends one wait, the next one if nobody waits.
+    pub fn wake(&self) {
+        let mut state = lock(&self.0.state);
+        state.wakes += 1;
+        self.0.signal(&mut state);
+    }
+
+    /// The read end of a pipe that can be read while there is something to take.
+    ///
+    /// # Errors
+    /// `NoResource`.
+    pub fn fd(&self) -> Result<RawFd> {
+        // Under the lock, so that nothing comes unnoticed between its making and its first byte.
+        let mut state = lock(&self.0.state);
+        let pipe = self.0.pipe.get_or_try_init(Pipe::new).map_err(|error| no_pipe(&error))?;
+        if state.has_something() && !state.signaled {
+            pipe.fill_if_empty();
+            state.signaled = true;
+        }
+        Ok(pipe.read_end())
+    }
+
+    /// A copy of that for a host that closes what it is given.
+    ///
+    /// # Errors
+    /// `NoResource`.
+    pub fn dup_fd(&self) -> Result<RawFd> {
+        self.fd()?;
+        let pipe = self.0.pipe.get().expect("it was just made");
+        pipe.copy_of_read_end().map_err(|error| no_pipe(&error))
+    }
+
+    /// How many bytes of changes are waiting.
+    pub fn bytes(&self) -> usize {
+        lock(&self.0.state).bytes
+    }
+
+    /// How many completions are waiting.
+    pub fn len(&self) -> usize {
+        lock(&self.0.state).items.len()
+    }
+
+    /// Whether nothing is waiting.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many tags have not had their last word.
+    pub fn open_tags(&self) -> usize {
+        lock(&self.0.state).tags.len()
+    }
+
+    /// Ends all that was submitted, all waits, and takes nothing more.
+    pub fn close(&self) {
+        let mut state = lock(&self.0.state);
+        state.closed = true;
+        let (tags, items) = (std::mem::take(&mut state.tags), std::mem::take(&mut state.items));
+        let kept = std::mem::take(&mut state.kept);
+        drop(state);
+        self.0.filled.notify_all();
+        tags.into_values().filter_map(|open| open.what).for_each(|what| what.cancel());
+        drop((items, kept));
+    }
+}
+
+/// What becomes of a completion in a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It stays.
+    No,
+    /// It was taken.
+    Yes,
+    /// It was taken, but for its answer.
+    Kept,
+}
+
+fn no_pipe(error: &io::Error) -> Error {
+    Error::new(ErrorKind::NoResource, format!("no pipe: {error}")).caused_by(error)
+}
+
+impl State {
+    fn has_something(&self) -> bool {
+        !self.items.is_empty() || self.wakes > 0
+    }
+}
+
+impl Shared {
+    /// Takes a tag into use.
+    fn open(&self, tag: u64) -> Result<()> {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Error::new(ErrorKind::Closed, "the queue was freed"));
+        }
+        if tag == 0 || state.tags.contains_key(&tag) {
+            return Err(Error::invalid(format!("tag {tag} is 0 or in use")));
+        }
+        state.tags.insert(tag, Open::default());
+        Ok(())
+    }
+
+    /// Keeps what ends it, unless it has ended already.
+    fn opened(&self, tag: u64, what: Ender) {
+        let mut state = lock(&self.state);
+        let canceled = match state.tags.get_mut(&tag) {
+            Some(open) => {
+                open.what = Some(what.clone());
+                open.canceled
+            }
+            None => state.closed,
+        };
+        drop(state);
+        if canceled {
+            what.cancel();
+        }
+    }
+
+    fn push(&self, item: Completion) {
+        let mut state = lock(&self.state);
+        if state.closed {
+            return;
+        }
+        let gone = if item.is_last() { state.tags.remove(&item.tag) } else { None };
+        state.bytes += item.size();
+        state.items.push_back(item);
+        self.signal(&mut state);
+        drop(state);
+        drop(gone);
+    }
+
+    /// Tells those who wait that there is something.
+    fn signal(&self, state: &mut State) {
+        if state.waiters > 0 {
+            self.filled.notify_one();
+        }
+        if !state.signaled
+            && let Some(pipe) = self.pipe.get()
+        {
+            state.signaled = true;
+            pipe.fill();
+        }
+    }
+
+    /// After something was taken: empties the pipe with the queue, and lets parked watches go on.
+    fn settle(&self, mut state: MutexGuard<State>) {
+        if state.signaled && !state.has_something() {
+            state.signaled = false;
+            if let Some(pipe) = self.pipe.get() {
+                pipe.empty();
+            }
+        }
+        if state.parked.is_empty() || state.bytes > self.max_bytes / 2 {
+            return;
+        }
+        let parked = std::mem::take(&mut state.parked);
+        let watches: Vec<Ender> =
+            parked.iter().filter_map(|tag| state.tags.get(tag).and_then(|open| open.what.clone())).collect();
+        drop(state);
+        for watch in watches {
+            if let Ender::Watch(watch) = watch {
+                watch.go_on();
+            }
+        }
+    }
+}
+
+/// A watch's way into the queue.
+struct Tagged {
+    queue: Arc<Shared>,
+    tag: u64,
+}
+
+impl Reader for Tagged {
+    fn take(&self, news: News) -> bool {
+        let item = Completion { tag: self.tag, what: What::News(news) };
+        if matches!(item.what, What::News(News::Changes(_))) {
+            let mut state = lock(&self.queue.state);
+            let full = state.bytes > 0 && state.bytes + item.size() > self.queue.max_bytes;
+            if full {
+                state.parked.push(self.tag);
+                return false;
+            }
+        }
+        self.queue.push(item);
+        true
+    }
+
+    fn end(&self, error: Error) {
+        self.queue.push(Completion { tag: self.tag, what: What::End(error) });
+    }
+}

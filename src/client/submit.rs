@@ -1,0 +1,382 @@
+//! Calls for whose answers no thread waits. The first attempt is made at once if its transport can; whatever has to
+//! wait (connecting, logging in, asking elsewhere after a pause) goes on as an ordinary call on a thread of the pool.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+use super::Client;
+use super::auth::Token;
+use super::call::{Course, Failed, shows_touch};
+use super::clock::Time;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::model::{Reply, Request};
+use crate::transport::{Abandon, Context};
+use crate::wait::{Cancel, Deadline, lock};
+
+/// Told how a submitted call ended: once, on any thread, without a lock held. It never blocks.
+pub type Done = Box<dyn FnOnce(Result<Reply>) + Send>;
+
+/// Something submitted. Dropping this changes nothing.
+#[derive(Clone)]
+pub struct Submitted(Arc<dyn Ends>);
+
+impl Submitted {
+    /// Ends it at once, if it has not ended. What it had sent may have taken effect.
+    pub fn cancel(&self) {
+        self.0.end(ErrorKind::Canceled);
+    }
+}
+
+/// What can be ended before its time.
+trait Ends: Send + Sync {
+    /// As `Canceled` or `Closed`.
+    fn end(&self, kind: ErrorKind);
+}
+
+/// What was submitted to a client and has not ended.
+#[derive(Default)]
+pub(super) struct Ops {
+    open: Mutex<HashMap<u64, Arc<dyn Ends>>>,
+    last: AtomicU64,
+    /// Somebody may wait for the last one.
+    fewer: Condvar,
+}
+
+impl Ops {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        lock(&self.open).len()
+    }
+
+    /// Waits until there are none. `false`: not in time.
+    pub fn wait(&self, deadline: Deadline) -> bool {
+        let mut open = lock(&self.open);
+        while !open.is_empty() {
+            let left = deadline.remaining().unwrap_or(Duration::from_secs(3600));
+            if left.is_zero() {
+                return false;
+            }
+            open = self.fewer.wait_timeout(open, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        true
+    }
+
+    fn remove(&self, key: u64) -> Option<Arc<dyn Ends>> {
+        let mut open = lock(&self.open);
+        let removed = open.remove(&key);
+        if open.is_empty() {
+            self.fewer.notify_all();
+        }
+        removed
+    }
+
+    fn next_key(&self) -> u64 {
+        self.last.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Ends all of them.
+    pub fn close(&self) {
+        let open: Vec<Arc<dyn Ends>> = lock(&self.open).values().cloned().collect();
+        open.iter().for_each(|op| op.end(ErrorKind::Closed));
+    }
+}
+
+struct Op {
+    key: u64,
+    client: Client,
+    /// As the caller wrote it, and as servers see it.
+    request: Arc<Request>,
+    entered: Arc<Request>,
+    deadline: Deadline,
+    /// Ends it while a thread is busy with it.
+    cancel: Cancel,
+    progress: Mutex<Progress>,
+}
+
+struct Progress {
+    /// `None`: it has ended.
+    done: Option<Done>,
+    stage: Stage,
+    timer: Option<Time>,
+}
+
+enum Stage {
+    /// The first attempt is being made.
+    Begins,
+    /// It was made, on the endpoint at this position.
+    Asked { position: usize, abandon: Abandon },
+    /// It waits for a thread.
+    Waits,
+    /// A thread is busy with it.
+    Runs,
+}
+
+/// What the first attempt was made with.
+struct First {
+    position: usize,
+    /// The newest revision known when it was made.
+    seen: i64,
+    token: Option<Token>,
+}
+
+impl Client {
+    /// Runs a request without waiting for its answer, which `done` is told, maybe before this returns. Without a
+    /// deadline the option's timeout counts.
+    pub fn submit(&self, request: Arc<Request>, deadline: Deadline, done: Done) -> Submitted {
+        let namespace = &self.0.namespace;
+        let entered = if namespace.is_none() { request.clone() } else { Arc::new(namespace.enter(&request)) };
+        let no_wait = self.0.endpoints.are_embedded();
+        let deadline = self.context_until(deadline, Cancel::NEVER).deadline;
+        let progress = Progress { done: Some(done), stage: Stage::Begins, timer: None };
+        let key = self.0.ops.next_key();
+        let (client, cancel, progress) = (self.clone(), Cancel::new(), Mutex::new(progress));
+        let op = Arc::new(Op { key, client, request, entered, deadline, cancel, progress });
+        lock(&self.0.ops.open).insert(key, op.clone());
+        if self.closed().is_triggered() {
+            op.end(ErrorKind::Closed);
+        } else if deadline.passed() && !no_wait {
+            op.finish(Err(Error::new(ErrorKind::Timeout, "no time left to send it")));
+        } else if !op.ask_at_once() {
+            op.wait_for_thread(None);
+        }
+        Submitted(op)
+    }
+}
+
+impl Op {
+    /// Makes the first attempt, if nothing has to be waited for.
+    fn ask_at_once(self: &Arc<Self>) -> bool {
+        let inner = &self.client.0;
+        if inner.endpoints.len() == 0 {
+            return false;
+        }
+        let token = match inner.auth.has_user() {
+            true => match inner.auth.peek() {
+                Some(token) => Some(token),
+                None => return false,
+            },
+            false => None,
+        };
+        let secret = token.as_ref().map_or(inner.auth.given(), Token::secret);
+        let context = self.context();
+        let limited = self.client.share(&Context { token: secret, ..context }, self.request.repeat(), 0);
+        let position = inner.endpoints.next(&[]);
+        let first = First { position, seen: inner.identity.revision(), token: token.clone() };
+        let op = self.clone();
+        let taker = Box::new(move |answer| op.answered(first, answer));
+        let transport = &inner.endpoints.at(position).transport;
+        let Ok(abandon) = transport.submit(&self.entered, &limited, taker) else { return false };
+        self.asked(position, abandon, limited.deadline);
+        true
+    }
+
+    /// The first attempt is on its way, and has until then.
+    fn asked(self: &Arc<Self>, position: usize, abandon: Abandon, until: Deadline) {
+        let mut progress = lock(&self.progress);
+        if progress.done.is_none() || !matches!(progress.stage, Stage::Begins | Stage::Runs) {
+            // It was answered meanwhile.
+            return;
+        }
+        progress.stage = Stage::Asked { position, abandon };
+        self.set_timer(&mut progress, until);
+    }
+
+    fn set_timer(self: &Arc<Self>, progress: &mut Progress, until: Deadline) {
+        let Some(at) = until.at() else { return };
+        let op = self.clone();
+        // Without a timer, the connection's own end is the end.
+        progress.timer = self.client.0.clock.set(at, Box::new(move || op.time_is_over())).ok();
+    }
+
+    fn context(&self) -> Context<'_> {
+        self.client.context_until(self.deadline, &self.cancel)
+    }
+
+    fn answered(self: &Arc<Self>, first: First, answer: Result<Reply>) {
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                let failed = Failed { error, token: first.token, elsewhere: false };
+                return self.wait_for_thread(Some((first.position, failed)));
+            }
+        };
+        self.client.succeeded(first.position, shows_touch(&self.request));
+        let checked = self.client.check_identity(
+            first.position,
+            &reply.header,
+            first.seen,
+            self.request.is_linearizable(),
+        );
+        self.finish(checked.map(|()| {
+            let mut reply = reply;
+            if !self.client.0.namespace.is_none() {
+                self.client.0.namespace.leave(&mut reply);
+            }
+            reply
+        }));
+    }
+
+    /// Goes on as an ordinary call, after a first attempt that failed, if one was made.
+    fn wait_for_thread(self: &Arc<Self>, failed: Option<(usize, Failed)>) {
+        let mut progress = lock(&self.progress);
+        if progress.done.is_none() {
+            return;
+        }
+        self.unset_timer(&mut progress);
+        progress.stage = Stage::Waits;
+        self.set_timer(&mut progress, self.deadline);
+        drop(progress);
+        let op = self.clone();
+        if let Err(error) = self.client.0.pool.run(Box::new(move || op.run(failed))) {
+            self.finish(Err(error));
+        }
+    }
+
+    fn run(self: &Arc<Self>, failed: Option<(usize, Failed)>) {
+        {
+            let mut progress = lock(&self.progress);
+            if progress.done.is_none() {
+                return;
+            }
+            self.unset_timer(&mut progress);
+            progress.stage = Stage::Runs;
+        }
+        // While it waited, another one may have connected.
+        if failed.is_none() && self.ask_at_once() {
+            return;
+        }
+        let mut course = Course::default();
+        if let Some((position, failed)) = failed
+            && !self.client.goes_on(&mut course, &self.context(), self.request.repeat(), position, failed)
+        {
+            return self.finish(Err(course.into_error()));
+        }
+        let reply = self.client.call_on(course, &self.context(), &self.entered, self.request.repeat());
+        self.finish(reply.map(|mut reply| {
+            if !self.client.0.namespace.is_none() {
+                self.client.0.namespace.leave(&mut reply);
+            }
+            reply
+        }));
+    }
+
+    fn time_is_over(self: &Arc<Self>) {
+        let mut progress = lock(&self.progress);
+        progress.timer = None;
+        let stage = std::mem::replace(&mut progress.stage, Stage::Waits);
+        drop(progress);
+        let Stage::Asked { position, abandon } = stage else {
+            return self.finish(Err(Error::new(ErrorKind::Timeout, "no thread was free in time")));
+        };
+        abandon();
+        let endpoint = self.client.0.endpoints.at(position);
+        let error = Error::new(ErrorKind::Timeout, "no answer in time").outcome_is(Outcome::Unknown);
+        let error = error.at(&endpoint.name);
+        if self.deadline.passed() {
+            self.client.avoid(position);
+            return self.finish(Err(error));
+        }
+        let failed = Failed { error, token: None, elsewhere: false };
+        self.wait_for_thread(Some((position, failed)));
+    }
+
+    fn unset_timer(&self, progress: &mut Progress) {
+        if let Some(time) = progress.timer.take() {
+            self.client.0.clock.unset(time);
+        }
+    }
+
+    /// It has ended; whatever comes later is late.
+    fn finish(&self, result: Result<Reply>) {
+        let mut progress = lock(&self.progress);
+        let Some(done) = progress.done.take() else { return };
+        self.unset_timer(&mut progress);
+        drop(progress);
+        let this = self.client.0.ops.remove(self.key);
+        done(result.map_err(|error| self.client.told(&self.request, error)));
+        drop(this);
+    }
+}
+
+impl Ends for Op {
+    fn end(&self, kind: ErrorKind) {
+        self.cancel.trigger();
+        let stage = std::mem::replace(&mut lock(&self.progress).stage, Stage::Runs);
+        let outcome = match &stage {
+            Stage::Waits => Outcome::NotSent,
+            _ => Outcome::Unknown,
+        };
+        if let Stage::Asked { abandon, .. } = stage {
+            abandon();
+        }
+        self.finish(Err(ended(kind).outcome_is(outcome)));
+    }
+}
+
+/// Something that may wait, and who is told how it ended.
+type Work<T> = Box<dyn FnOnce(&Context) -> Result<T> + Send>;
+type Ending<T> = Box<dyn FnOnce(Result<T>) + Send>;
+
+/// Something that a thread of the pool does from beginning to end.
+struct Task<T> {
+    key: u64,
+    client: Client,
+    cancel: Cancel,
+    told: Mutex<Option<Ending<T>>>,
+    /// A thread has begun with it.
+    begun: AtomicBool,
+}
+
+impl Client {
+    /// Lets a thread do something that may wait; ended by a cancel as any call is. Without a deadline the option's
+    /// timeout counts.
+    pub(super) fn submit_task<T: Send + 'static>(
+        &self,
+        deadline: Deadline,
+        task: Work<T>,
+        told: Ending<T>,
+    ) -> Submitted {
+        let key = self.0.ops.next_key();
+        let (client, cancel, told, begun) =
+            (self.clone(), Cancel::new(), Mutex::new(Some(told)), AtomicBool::new(false));
+        let this = Arc::new(Task { key, client, cancel, told, begun });
+        lock(&self.0.ops.open).insert(key, this.clone());
+        let doing = this.clone();
+        let run = move || {
+            doing.begun.store(true, Ordering::SeqCst);
+            if lock(&doing.told).is_some() {
+                let context = doing.client.context_until(deadline, &doing.cancel);
+                doing.finish(task(&context));
+            }
+        };
+        if self.closed().is_triggered() {
+            this.end(ErrorKind::Closed);
+        } else if let Err(error) = self.0.pool.run(Box::new(run)) {
+            this.finish(Err(error));
+        }
+        Submitted(this)
+    }
+}
+
+impl<T> Task<T> {
+    fn finish(&self, result: Result<T>) {
+        let Some(told) = lock(&self.told).take() else { return };
+        let this = self.client.0.ops.remove(self.key);
+        told(result);
+        drop(this);
+    }
+}
+
+impl<T> Ends for Task<T> {
+    fn end(&self, kind: ErrorKind) {
+        self.cancel.trigger();
+        let outcome = if self.begun.load(Ordering::SeqCst) { Outcome::Unknown } else { Outcome::NotSent };
+        self.finish(Err(ended(kind).outcome_is(outcome)));
+    }
+}
+
+fn ended(kind: ErrorKind) -> Error {
+    if kind == ErrorKind::Canceled { Error::canceled() } else { Error::closed() }
+}
