@@ -9,7 +9,7 @@ use etcd::model::*;
 use etcd::{Client, ErrorKind, Outcome};
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{Etcd, Jitter, Pki, Protocol, VERSIONS, built, client, my_turn, root, run, scratch};
+use crate::support::{Etcd, Jitter, Pki, Protocol, VERSIONS, built, client, my_turn, resolver};
 
 const TIMEOUT: Duration = Duration::from_millis(800);
 /// What a call may take beyond its timeout, on a machine without jitter.
@@ -316,14 +316,9 @@ fn a_write_into_a_black_hole_before_etcd_is_unknown() {
 #[test]
 fn a_resolver_that_never_answers_holds_nothing_up_and_costs_no_etcd_beside_it_its_turn() {
     let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
-    let shim = scratch("programs").join("slow_dns.so");
-    run(Command::new("gcc")
-        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-        .arg(&shim)
-        .arg(root().join("tests/c/slow_dns.c")));
     let ask = |servers: &str| {
         let mut tool = Command::new(built().join("etcd-api"));
-        tool.args(["-s", servers, "--request-timeout-ms", "800", "get", "k"]).env("LD_PRELOAD", &shim);
+        tool.args(["-s", servers, "--request-timeout-ms", "800", "get", "k"]).env("LD_PRELOAD", resolver());
         let (start, jitter) = (Instant::now(), Jitter::measure());
         let output = tool.output().expect("it runs");
         (start.elapsed(), jitter.worst(), output)
