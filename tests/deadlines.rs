@@ -323,11 +323,15 @@ fn a_resolver_that_never_answers_holds_nothing_up_and_costs_no_etcd_beside_it_it
         let output = tool.output().expect("it runs");
         (start.elapsed(), jitter.worst(), output)
     };
-    let (took, jitter, output) = ask("stalled.invalid:2379");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(took <= TIMEOUT + 3 * SLACK + jitter, "with the program's start: {took:?}");
-    assert!(errors.contains("stalled.invalid") && errors.contains("no connection in time"), "{errors}");
     client(&etcd.servers(), &[]).put("k", "found", 0).expect("a put");
-    let (_, _, output) = ask(&format!("stalled.invalid:2379,{}", etcd.servers()));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "found\n", "{output:?}");
+    for protocol in Protocol::BOTH {
+        let (took, jitter, output) = ask(&protocol.endpoints("stalled.invalid:2379"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(took <= TIMEOUT + 3 * SLACK + jitter, "{protocol:?}, with the program's start: {took:?}");
+        let told = errors.contains("stalled.invalid") && errors.contains("no connection in time");
+        assert!(told, "{protocol:?}: {errors}");
+        let servers = format!("stalled.invalid:2379,{}", etcd.servers());
+        let (_, _, output) = ask(&protocol.endpoints(&servers));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "found\n", "{protocol:?}: {output:?}");
+    }
 }
