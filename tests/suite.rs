@@ -17,6 +17,7 @@ mod identity;
 mod install;
 mod limits;
 mod members;
+mod names;
 mod programs;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
