@@ -108,6 +108,10 @@ impl Client {
 
     /// Starts an operation. `told` may be called before this returns.
     pub fn start(&self, operation: &Operation, deadline: Deadline, told: Told) -> Submitted {
+        if self.sync_is_due() {
+            let client = self.clone();
+            let _ = self.0.pool.run(Box::new(move || drop(client.sync_members())));
+        }
         match operation {
             Operation::Request(request) => {
                 let done = move |reply: Result<Reply>| told(reply.map(Answer::Reply));

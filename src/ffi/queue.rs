@@ -23,7 +23,7 @@ pub const ETCD_EVENT_CHANGES: i32 = 2;
 /// The state of a watch has changed: etcd_event_watch_state().
 pub const ETCD_EVENT_WATCH_STATE: i32 = 3;
 /// A watch has ended, for the reason that its error tells. The last event of its tag.
-pub const ETCD_EVENT_WATCH_END: i32 = 4;
+pub const ETCD_EVENT_WATCH_END: i32 = 7;
 
 /// A server has confirmed the watch: from etcd_event_revision() on every change is told.
 pub const ETCD_WATCH_LIVE: i32 = 1;
