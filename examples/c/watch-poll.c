@@ -11,7 +11,7 @@
 #define BYTES(text) (const uint8_t *)(text), strlen(text)
 enum { WATCH = 1 }; /* its tag; those of the puts follow */
 static etcd_queue *queue;
-static long unseen; /* changes that are still to come */
+static int unseen, failed; /* changes that are still to come; whether something went wrong for good */
 
 static void submit(etcd_session client, etcd_request *request, uint64_t tag) {
   etcd_error *error = NULL;
@@ -25,7 +25,7 @@ static int take(etcd_event *event) {
   etcd_kv kv;
   int of_watch = etcd_event_tag(event) == WATCH, over = of_watch && etcd_event_is_last(event);
   if (etcd_event_error(event) && etcd_event_status(event) != ETCD_ERR_CANCELED) /* also why a watch resumes */
-    fprintf(stderr, "%s\n", etcd_error_message(etcd_event_error(event)));
+    fprintf(stderr, "%s\n", etcd_error_message(etcd_event_error(event))), failed |= etcd_event_is_last(event);
   for (size_t i = 0; of_watch && etcd_reply_kv(etcd_event_reply(event), i, &kv, sizeof kv) == ETCD_OK; i++, unseen--)
     printf("changed to %.*s\n", (int)kv.value_len, (const char *)kv.value);
   if (!of_watch && etcd_event_status(event) != ETCD_OK) unseen--;
@@ -56,5 +56,5 @@ int main(int argc, char **argv) {
     if (at_end && unseen == 0) etcd_queue_cancel(queue, WATCH); /* its last event still comes */
   }
   etcd_queue_free(queue), etcd_close(client);
-  return 0;
+  return failed;
 }
