@@ -55,6 +55,6 @@ int main(int argc, char **argv) {
       submit(count, COUNT);
     }
   }
-  close(loop), etcd_queue_free(queue), etcd_close(client);
+  close(loop), etcd_queue_free(queue), etcd_client_close(client, 1000, NULL);
   return failed != 0;
 }

@@ -55,6 +55,6 @@ int main(int argc, char **argv) {
     print(reply, 0);
     etcd_reply_free(reply), etcd_request_free(take), etcd_request_free(give), etcd_request_free(all);
   }
-  etcd_client_free(client);
+  etcd_client_close(client, 1000, NULL); /* waits for its threads; etcd_close() does not */
   return 0;
 }

@@ -55,6 +55,6 @@ int main(int argc, char **argv) {
     }
     if (at_end && unseen == 0) etcd_queue_cancel(queue, WATCH); /* its last event still comes */
   }
-  etcd_queue_free(queue), etcd_close(client);
+  etcd_queue_free(queue), etcd_client_close(client, 1000, NULL);
   return failed;
 }

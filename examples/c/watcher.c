@@ -54,6 +54,6 @@ int main(int argc, char **argv) {
     etcd_event_free(event);
   }
   etcd_watcher_free(watcher);
-  etcd_close(client);
+  etcd_client_close(client, 1000, NULL);
   return status != ETCD_OK;
 }

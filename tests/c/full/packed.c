@@ -319,7 +319,7 @@ static void failures(void) {
   etcd_session good = client;
   client = etcd_open_str("127.0.0.1:1");
   done("nobody there", get("a"), NULL);
-  etcd_close(client);
+  CHECK(etcd_client_close(client, 10000, NULL) == ETCD_OK);
   client = good;
 }
 
@@ -399,7 +399,7 @@ int main(int argc, char **argv) {
   many();
   etcd_queue_free(by_event);
   etcd_queue_free(by_record);
-  etcd_close(client);
+  CHECK(etcd_client_close(client, 10000, NULL) == ETCD_OK);
   printf("%d checks\n", checks);
   return 0;
 }
