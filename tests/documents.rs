@@ -99,7 +99,9 @@ int main(void) {
 /// A whole program is run, and so are statements; functions for a host that is not here are compiled.
 fn check_snippet(snippet: &str) {
     let folder = TempDir::new();
-    if !snippet.contains("int main(") && snippet.contains("\n}\n") {
+    let is_program = snippet.contains("int main(");
+    let is_function = |line: &str| line.starts_with("static ") && line.ends_with(") {");
+    if !is_program && snippet.lines().any(is_function) {
         let file = folder.path().join("functions.c");
         std::fs::write(&file, [BEFORE, snippet].concat()).expect("room");
         let mut compiler = Language::C.compiler();
@@ -109,7 +111,7 @@ fn check_snippet(snippet: &str) {
         run(compiler.arg("-c").arg(&file).arg("-o").arg(folder.path().join("functions.o")));
         return;
     }
-    let source = match snippet.contains("int main(") {
+    let source = match is_program {
         true => snippet.to_owned(),
         false => [BEFORE, BEFORE_STATEMENTS, snippet, BEHIND_STATEMENTS].concat(),
     };
