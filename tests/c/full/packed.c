@@ -316,6 +316,12 @@ static void failures(void) {
   int32_t what = compare();
   if (what == 100 + ETCD_WATCH_LIVE) what = compare();
   CHECK(what == 100 + ETCD_WATCH_COMPACTED && compare() == ETCD_EVENT_WATCH_END);
+  both("a watch of the past that catches up", with(watch(1), ETCD_FIELD_RESYNC, 1), NULL);
+  what = compare();
+  if (what == 100 + ETCD_WATCH_LIVE) what = compare();
+  CHECK(what == 100 + ETCD_WATCH_COMPACTED && compare() == ETCD_EVENT_CHANGES && compare() == 100 + ETCD_WATCH_LIVE);
+  CHECK(etcd_queue_cancel(by_event, last_tag) == ETCD_OK && etcd_queue_cancel(by_record, last_tag) == ETCD_OK);
+  CHECK(compare() == ETCD_EVENT_WATCH_END);
   etcd_session good = client;
   client = etcd_open_str("127.0.0.1:1");
   done("nobody there", get("a"), NULL);
