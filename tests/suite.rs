@@ -18,6 +18,7 @@ mod identity;
 mod install;
 mod limits;
 mod members;
+mod names;
 mod packed;
 mod programs;
 mod security;

@@ -43,6 +43,11 @@ pub enum Answer {
 pub type Told = Box<dyn FnOnce(Result<Answer>) + Send>;
 
 impl Operation {
+    /// Whether it changes nothing.
+    pub fn reads_only(&self) -> bool {
+        matches!(self, Operation::Request(request) if request.reads_only())
+    }
+
     /// A request as it is.
     pub fn request(request: Request) -> Self {
         Operation::Request(Arc::new(request))
@@ -104,6 +109,17 @@ impl Client {
             ErrorKind::Closed if !is_closed => error.becomes_canceled(),
             _ => error,
         })
+    }
+
+    /// Runs an operation that an embedded store answers without waiting; `None` where servers are asked.
+    pub(super) fn run_at_once(&self, operation: &Operation) -> Option<Result<Answer>> {
+        if !self.0.endpoints.are_embedded() {
+            return None;
+        }
+        if self.closed().is_triggered() {
+            return Some(Err(Error::closed()));
+        }
+        Some(self.run_in(operation, &self.context()))
     }
 
     /// Starts an operation. `told` may be called before this returns.

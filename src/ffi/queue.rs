@@ -2,16 +2,18 @@
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
 use std::ptr;
+use std::sync::Arc;
 
 use libc::c_int;
 
-use super::client::{client, deadline, place};
+use super::client::{client, deadline, deadline_for, place};
 use super::handle::{self, Boxed, Shared, Table, Value};
 use super::packed;
 use super::reply::{ReplyValue, etcd_reply};
 use super::request::{RequestValue, Wanted, etcd_request};
 use super::status::{ErrorValue, etcd_error, etcd_status, get, run, run_plain, status_of};
 use super::types::etcd_client;
+use crate::classic::Session;
 use crate::client::News;
 use crate::client::queue::{Completion, DEFAULT_MAX_BYTES, Nothing, Queue, What};
 use crate::error::{Error, ErrorKind, Result};
@@ -147,8 +149,8 @@ impl From<Nothing> for Error {
     }
 }
 
-fn queue(queue: *const etcd_queue) -> Result<Queue> {
-    Ok((*handle::find::<Queue>(queue as usize)?).clone())
+fn queue(queue: *const etcd_queue) -> Result<Arc<Queue>> {
+    handle::find(queue as usize)
 }
 
 /// A queue with nothing in it.
@@ -216,12 +218,12 @@ pub unsafe extern "C" fn etcd_submit(
     // SAFETY: as promised by the caller.
     unsafe {
         run(err, || {
-            let client = self::client(client)?;
-            let queue = self::queue(queue)?;
-            let deadline = deadline(timeout_ms)?;
+            let session = handle::find::<Session>(client as usize)?;
+            let (client, queue) = (session.client(), self::queue(queue)?);
+            let deadline = deadline_for(client, timeout_ms)?;
             match handle::value::<RequestValue>(request)?.wanted()? {
-                Wanted::Operation(operation) => queue.submit(&client, &operation, tag, deadline),
-                Wanted::Watch(watch, mode) => queue.watch(&client, watch, mode, tag, deadline),
+                Wanted::Operation(operation) => queue.submit(client, operation, tag, deadline),
+                Wanted::Watch(watch, mode) => queue.watch(client, watch.clone(), *mode, tag, deadline),
             }
         })
     }
@@ -255,10 +257,17 @@ pub unsafe extern "C" fn etcd_queue_next(
     run_plain(|| {
         // SAFETY: as promised by the caller.
         let out = unsafe { place(out) }?;
-        let completion = self::queue(queue)?.next(deadline(timeout_ms)?)?;
-        *out = handle::to_c(EventValue::from(completion));
+        *out = handle::to_c(EventValue::from(next(&*self::queue(queue)?, timeout_ms)?));
         Ok(())
     })
+}
+
+/// The next completion; without waiting, no clock need be read.
+fn next(queue: &Queue, timeout_ms: i64) -> Result<Completion> {
+    match queue.try_next() {
+        Err(Nothing::Timeout) if timeout_ms != 0 => Ok(queue.next(deadline(timeout_ms)?)?),
+        taken => Ok(taken?),
+    }
 }
 
 /// Ends one wait in etcd_queue_next() with ETCD_ERR_CANCELED: the next one if nobody waits. The descriptor can be read
@@ -483,7 +492,7 @@ pub unsafe extern "C" fn etcd_watcher_open(
                 return Err(Error::invalid("the request is no watch"));
             };
             let queue = Queue::new(DEFAULT_MAX_BYTES);
-            queue.watch(&client, watch, mode, ONLY, confirm_by)?;
+            queue.watch(&client, watch.clone(), *mode, ONLY, confirm_by)?;
             *out = handle::give(Watcher(queue)) as *mut etcd_watcher;
             Ok(())
         })
@@ -508,7 +517,7 @@ pub unsafe extern "C" fn etcd_watcher_next(
         // SAFETY: as promised by the caller.
         let out = unsafe { place(out) }?;
         let watcher = handle::find::<Watcher>(watcher as usize)?;
-        let completion = watcher.0.next(deadline(timeout_ms)?)?;
+        let completion = next(&watcher.0, timeout_ms)?;
         if completion.is_last() {
             watcher.0.close();
         }
