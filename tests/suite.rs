@@ -9,6 +9,7 @@ mod cluster_faults;
 mod contention;
 mod deadlines;
 mod documents;
+mod examples;
 mod faults;
 mod fuzzing;
 mod grpc;
@@ -18,6 +19,7 @@ mod install;
 mod limits;
 mod members;
 mod names;
+mod packed;
 mod programs;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
