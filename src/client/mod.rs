@@ -10,17 +10,19 @@ mod lease;
 mod namespace;
 mod operation;
 mod pages;
+pub(crate) mod patrol;
 mod pool;
 mod pushed;
 pub mod queue;
 mod recovery;
 pub mod retry;
+pub(crate) mod session;
 mod submit;
 mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use self::auth::Auth;
 use self::clock::Clock;
@@ -32,11 +34,13 @@ pub use self::lease::Lease;
 use self::namespace::Namespace;
 pub use self::operation::{Answer, Operation, Told};
 pub use self::pages::Pages;
+use self::patrol::Patrol;
 use self::pool::Pool;
 use self::pushed::Openings;
 pub use self::pushed::{News, PushedWatch, Reader, WatchMode};
 use self::recovery::Recovery;
 use self::retry::Budget;
+use self::session::Sessions;
 use self::submit::Ops;
 pub use self::submit::{Done, Submitted};
 pub use self::watch::Watcher;
@@ -74,6 +78,8 @@ struct Inner {
     closed: Cancel,
     ops: Ops,
     openings: Openings,
+    sessions: Sessions,
+    patrol: Patrol,
     pool: Pool,
     clock: Clock,
     counters: Counters,
@@ -109,6 +115,8 @@ impl Client {
             closed: Cancel::new(),
             ops: Ops::default(),
             openings: Openings::default(),
+            sessions: Sessions::default(),
+            patrol: Patrol::default(),
             counters: Counters::default(),
             pool: Pool::default(),
             clock: Clock::default(),
@@ -122,6 +130,7 @@ impl Client {
         self.0.closed.trigger();
         self.0.ops.close();
         self.0.openings.close();
+        self.0.sessions.close();
     }
 
     /// The same, but what was submitted may end first, and the library's threads are waited for.
@@ -129,6 +138,7 @@ impl Client {
     /// # Errors
     /// `Timeout` when something had to be cut off.
     pub fn shut_down(&self, deadline: Deadline) -> Result<()> {
+        self.0.sessions.revoke();
         let in_time = self.0.ops.wait(deadline);
         self.close();
         self.0.pool.stop();
@@ -140,9 +150,26 @@ impl Client {
             .during("close the client"))
     }
 
+    /// Lets a thread of the pool do something that may wait, or must not be done where it turned up.
+    pub(crate) fn defer(&self, job: impl FnOnce() + Send + 'static) {
+        // Without a thread, or after the end, there is nothing to be done any more.
+        let _ = self.0.pool.run(Box::new(job));
+    }
+
+    /// Does something later, unless it is taken back.
+    pub(crate) fn later(&self, time: Duration, job: impl FnOnce() + Send + 'static) -> Option<Alarmed> {
+        let set = self.0.clock.set(Instant::now() + time, Box::new(job)).ok()?;
+        Some(Alarmed { client: self.clone(), set })
+    }
+
     /// Whether it has a store of this process instead of servers.
     pub fn is_embedded(&self) -> bool {
         self.0.endpoints.are_embedded()
+    }
+
+    /// One hold more was lost.
+    pub(crate) fn count_lost_hold(&self) {
+        self.0.counters.holds_lost.add();
     }
 
     /// What the client has been through, as a number.
@@ -429,6 +456,18 @@ impl Client {
     /// Watches keys.
     pub fn watch(&self, request: WatchRequest) -> Watcher {
         Watcher::new(self.clone(), request)
+    }
+}
+
+/// Something that will be done. Dropping this takes it back.
+pub(crate) struct Alarmed {
+    client: Client,
+    set: clock::Time,
+}
+
+impl Drop for Alarmed {
+    fn drop(&mut self) {
+        self.client.0.clock.unset(self.set);
     }
 }
 

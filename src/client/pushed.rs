@@ -147,6 +147,12 @@ impl PushedWatch {
         self.0.end(Error::canceled());
     }
 
+    /// The same from within a reader: soon, on another thread.
+    pub(crate) fn cancel_later(self) {
+        let client = self.0.client.clone();
+        client.defer(move || self.cancel());
+    }
+
     /// There is room again: goes on, if it was parked.
     pub fn go_on(&self) {
         if matches!(lock(&self.0.state).stage, Stage::Parked) {

@@ -11,7 +11,7 @@ use super::auth::Token;
 use super::call::{Course, Failed, shows_touch};
 use super::clock::Time;
 use crate::error::{Error, ErrorKind, Outcome, Result};
-use crate::model::{Reply, Request};
+use crate::model::{Repeat, Reply, Request};
 use crate::transport::{Abandon, Context};
 use crate::wait::{Cancel, Deadline, lock};
 
@@ -89,6 +89,7 @@ struct Op {
     /// As the caller wrote it, and as servers see it.
     request: Arc<Request>,
     entered: Arc<Request>,
+    repeat: Repeat,
     deadline: Deadline,
     /// Ends it while a thread is busy with it.
     cancel: Cancel,
@@ -125,6 +126,18 @@ impl Client {
     /// Runs a request without waiting for its answer, which `done` is told, maybe before this returns. Without a
     /// deadline the option's timeout counts.
     pub fn submit(&self, request: Arc<Request>, deadline: Deadline, done: Done) -> Submitted {
+        let repeat = request.repeat();
+        self.submit_as(request, repeat, deadline, done)
+    }
+
+    /// The same; `repeat` may say of a write that doing it twice is harmless.
+    pub(crate) fn submit_as(
+        &self,
+        request: Arc<Request>,
+        repeat: Repeat,
+        deadline: Deadline,
+        done: Done,
+    ) -> Submitted {
         let namespace = &self.0.namespace;
         let entered = if namespace.is_none() { request.clone() } else { Arc::new(namespace.enter(&request)) };
         let no_wait = self.0.endpoints.are_embedded();
@@ -132,7 +145,7 @@ impl Client {
         let progress = Progress { done: Some(done), stage: Stage::Begins, timer: None };
         let key = self.0.ops.next_key();
         let (client, cancel, progress) = (self.clone(), Cancel::new(), Mutex::new(progress));
-        let op = Arc::new(Op { key, client, request, entered, deadline, cancel, progress });
+        let op = Arc::new(Op { key, client, request, entered, repeat, deadline, cancel, progress });
         lock(&self.0.ops.open).insert(key, op.clone());
         if self.closed().is_triggered() {
             op.end(ErrorKind::Closed);
@@ -161,7 +174,7 @@ impl Op {
         };
         let secret = token.as_ref().map_or(inner.auth.given(), Token::secret);
         let context = self.context();
-        let limited = self.client.share(&Context { token: secret, ..context }, self.request.repeat(), 0);
+        let limited = self.client.share(&Context { token: secret, ..context }, self.repeat, 0);
         let position = inner.endpoints.next(&[]);
         let first = First { position, seen: inner.identity.revision(), token: token.clone() };
         let op = self.clone();
@@ -249,11 +262,11 @@ impl Op {
         }
         let mut course = Course::default();
         if let Some((position, failed)) = failed
-            && !self.client.goes_on(&mut course, &self.context(), self.request.repeat(), position, failed)
+            && !self.client.goes_on(&mut course, &self.context(), self.repeat, position, failed)
         {
             return self.finish(Err(course.into_error()));
         }
-        let reply = self.client.call_on(course, &self.context(), &self.entered, self.request.repeat());
+        let reply = self.client.call_on(course, &self.context(), &self.entered, self.repeat);
         self.finish(reply.map(|mut reply| {
             if !self.client.0.namespace.is_none() {
                 self.client.0.namespace.leave(&mut reply);

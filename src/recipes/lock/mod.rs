@@ -4,6 +4,7 @@
 //! smallest creation revision holds the lock; that revision is its fencing token. Everybody else waits for
 //! its predecessor alone, so that one release wakes one waiter.
 
+pub mod contender;
 mod hold;
 mod queue;
 
@@ -109,24 +110,48 @@ fn enqueue(
     lease: Lease,
     value: &[u8],
 ) -> Result<(Place, bool)> {
-    let key = [name, format!("/{:x}", lease.id).as_bytes()].concat();
-    let put = PutRequest { lease: lease.id, ..PutRequest::new(key.clone(), value) };
-    let request = Request::Txn(TxnRequest {
-        compares: vec![Compare::create_revision(key.clone(), 0)],
-        then: vec![Op::Range(RangeRequest { limit: 1, ..newest_first(name) }), Op::Put(put)],
-        otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key.clone())))],
-    });
+    let key = place_key(name, lease.id);
+    let request = Request::Txn(queueing(name, &key, lease.id, value));
     let (revision, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
+    let (token, alone) = queued(revision, reply)?;
+    Ok((Place { name: name.into(), key, token, lease }, alone))
+}
+
+/// The key that is the place of a lease.
+fn place_key(name: &[u8], lease: i64) -> Vec<u8> {
+    [name, format!("/{lease:x}").as_bytes()].concat()
+}
+
+/// Puts the key if it is not there, and tells what was the last one before it; otherwise reads it.
+fn queueing(name: &[u8], key: &[u8], lease: i64, value: &[u8]) -> TxnRequest {
+    let put = PutRequest { lease, ..PutRequest::new(key, value) };
+    TxnRequest {
+        compares: vec![Compare::create_revision(key, 0)],
+        then: vec![Op::Range(RangeRequest { limit: 1, ..newest_first(name) }), Op::Put(put)],
+        otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key)))],
+    }
+}
+
+/// What the answer to that says: the place's token, and whether nothing at all was there before it.
+fn queued(revision: i64, reply: TxnReply) -> Result<(i64, bool)> {
     let found = match reply.replies.into_iter().next() {
         Some(OpReply::Range(mut found)) => found.kvs.pop(),
         _ => None,
     };
-    let (token, alone) = match found {
-        before if reply.succeeded => (revision, before.is_none()),
-        Some(own) => (own.create_revision, false),
-        None => return Err(Error::new(ErrorKind::Lost, "the place in the queue vanished")),
-    };
-    Ok((Place { name: name.into(), key, token, lease }, alone))
+    match found {
+        before if reply.succeeded => Ok((revision, before.is_none())),
+        Some(own) => Ok((own.create_revision, false)),
+        None => Err(Error::new(ErrorKind::Lost, "the place in the queue vanished")),
+    }
+}
+
+/// Deletes a place, if it is still that one.
+fn releasing(key: &[u8], token: i64) -> TxnRequest {
+    TxnRequest {
+        compares: vec![Compare::create_revision(key, token)],
+        then: vec![Op::Delete(DeleteRequest::new(KeyRange::key(key)))],
+        otherwise: vec![],
+    }
 }
 
 /// All keys below a lock's name, the one created last first, without their values.
@@ -172,11 +197,7 @@ pub fn find(client: &Client, name: &[u8], token: i64) -> Result<Option<KeyValue>
 /// # Errors
 /// As [`Client::call`].
 pub fn release(client: &Client, context: &Context, key: &[u8], token: i64) -> Result<bool> {
-    let request = Request::Txn(TxnRequest {
-        compares: vec![Compare::create_revision(key, token)],
-        then: vec![Op::Delete(DeleteRequest::new(KeyRange::key(key)))],
-        otherwise: vec![],
-    });
+    let request = Request::Txn(releasing(key, token));
     Ok(client.txn_in(context, &request, Repeat::Harmless)?.1.succeeded)
 }
 

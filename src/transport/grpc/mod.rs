@@ -100,10 +100,6 @@ impl Grpc {
 
     /// The connection on which this request can be sent without waiting for anything.
     fn ready_link(&self, request: &Request) -> Option<Arc<Link>> {
-        // Keep-alives have a stream of their own.
-        if matches!(request, Request::LeaseKeepAlive { .. }) {
-            return None;
-        }
         let link = self.link.peek().filter(|link| link.is_usable())?;
         (request.reads_only() || link.is_alive()).then_some(link)
     }
@@ -146,6 +142,11 @@ impl Transport for Grpc {
         context: &Context,
         taker: Taker,
     ) -> std::result::Result<Abandon, Taker> {
+        if let Request::LeaseKeepAlive { id } = **request {
+            // Should there be no thread for it, dropping it has told the taker.
+            let abandon = self.streams.submit_keep_alive(id, context, taker);
+            return Ok(abandon.unwrap_or_else(|_| Box::new(|| {})));
+        }
         let Some(link) = self.ready_link(request) else { return Err(taker) };
         // What can't be written is told by the call that comes next.
         let Ok((head, message)) = self.written(request, context) else { return Err(taker) };

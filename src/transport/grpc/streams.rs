@@ -18,7 +18,7 @@ use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Header, Reply, WatchRequest, WatchSink};
 use crate::options::Secret;
 use crate::sys::{self, Signal};
-use crate::transport::{Context, WatchStream};
+use crate::transport::{Abandon, Context, Taker, WatchStream};
 use crate::wait::{Interrupted, Mailbox, lock};
 
 /// What callers want of the thread.
@@ -82,14 +82,14 @@ impl Drop for Watch {
 struct KeepAlive {
     key: u64,
     id: i64,
-    answered: Option<Mailbox<Result<Reply>>>,
+    answered: Option<Taker>,
     sent: Option<Instant>,
 }
 
 impl KeepAlive {
     fn end(&mut self, result: Result<Reply>) {
         if let Some(answered) = self.answered.take() {
-            answered.push(result);
+            answered(result);
         }
     }
 }
@@ -211,20 +211,28 @@ impl Streams {
 
     /// Sends a keep-alive on the stream that all share, and waits for its answer.
     pub fn keep_alive(&self, id: i64, context: &Context) -> Result<Reply> {
-        let (key, answered) = (next_key(), Mailbox::default());
-        let keep = KeepAlive { key, id, answered: Some(answered.clone()), sent: None };
-        let orders = self.give(Order::KeepAlive { keep, token: context.token.cloned() })?;
-        let answer = answered.recv(context.deadline, context.cancel);
-        answer.map_err(|interrupted| {
+        let answered = Mailbox::default();
+        let answer = answered.clone();
+        let abandon = self.submit_keep_alive(id, context, Box::new(move |reply| answer.push(reply)))?;
+        answered.recv(context.deadline, context.cancel).map_err(|interrupted| {
             match interrupted {
                 Interrupted::Canceled => Error::closed(),
                 Interrupted::Timeout => {
-                    let _ = orders.give(Order::Missed(key));
+                    abandon();
                     Error::new(ErrorKind::Timeout, "no answer in time")
                 }
             }
             .outcome_is(Outcome::Unknown)
         })?
+    }
+
+    /// Sends a keep-alive on the stream that all share. An error: the taker was told another one, or will not be
+    /// called.
+    pub fn submit_keep_alive(&self, id: i64, context: &Context, taker: Taker) -> Result<Abandon> {
+        let key = next_key();
+        let keep = KeepAlive { key, id, answered: Some(taker), sent: None };
+        let orders = self.give(Order::KeepAlive { keep, token: context.token.cloned() })?;
+        Ok(Box::new(move || drop(orders.give(Order::Missed(key)))))
     }
 }
 

@@ -1,0 +1,357 @@
+//! Sessions: leases that are kept alive without a thread, each shared by what lives under it. A session ends once, for
+//! good: when the server says so, or when this machine can't be sure any more that it has not.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::clock::Time;
+use super::{Client, Lease};
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::log;
+use crate::model::{Body, Repeat, Reply, Request};
+use crate::sys;
+use crate::wait::{Deadline, lock};
+
+/// Told once that a session was lost: on any thread, without a lock held. It never blocks.
+pub type Lost = Box<dyn FnOnce(Error) + Send>;
+
+/// Told that a session is there, or why not: in the same way.
+pub type Ready = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// How long a session without users is kept for the next one.
+const LINGER: Duration = Duration::from_secs(10);
+/// When a keep-alive is tried again that got no answer.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// The sessions of a client.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<Vec<Arc<Session>>>);
+
+/// A lease that is kept alive.
+pub struct Session {
+    client: Client,
+    id: i64,
+    ttl: i64,
+    state: Mutex<State>,
+}
+
+struct State {
+    stage: Stage,
+    timer: Option<Time>,
+    users: HashMap<u64, User>,
+    last_user: u64,
+    /// When a keep-alive is due, on the clock of the boot time.
+    renew_at: Duration,
+    /// One is under way.
+    renewing: bool,
+    /// Since when there are no users.
+    idle_since: Option<Duration>,
+    /// Something may turn up under it that nobody knows of: it is ended with its last user.
+    tainted: bool,
+}
+
+enum Stage {
+    /// It is being granted; these wait for it.
+    Granting(Vec<Ready>),
+    Alive(Lease),
+    Over(Error),
+}
+
+struct User {
+    /// What it has under the lease: never the same as another one.
+    name: Vec<u8>,
+    lost: Option<Lost>,
+}
+
+/// A user's part in a session. Dropping it lets the session go.
+pub struct Membership {
+    session: Arc<Session>,
+    key: u64,
+}
+
+impl Client {
+    /// A session of this TTL in which nobody has `name` yet: one there is, or a new one. `ready` is told when it can be
+    /// used, maybe before this returns; `lost`, once, when it is lost after that.
+    pub(crate) fn join_session(&self, ttl: i64, name: &[u8], lost: Lost, ready: Ready) -> Membership {
+        let mut sessions = lock(&self.0.sessions.0);
+        let open = sessions.iter().find(|session| session.ttl == ttl && lock(&session.state).is_open_for(name));
+        let (session, is_new) = match open {
+            Some(session) => (session.clone(), false),
+            None => (Arc::new(Session::new(self, ttl)), true),
+        };
+        // Under the lock of all, so that nobody else gives the same name to it.
+        let key = lock(&session.state).add(name, lost);
+        if is_new {
+            sessions.push(session.clone());
+        }
+        drop(sessions);
+        session.tell_when_ready(lock(&session.state), ready);
+        if is_new {
+            session.grant();
+        }
+        Membership { session, key }
+    }
+}
+
+impl Sessions {
+    /// All sessions are over: their client was closed.
+    pub fn close(&self) {
+        let all = std::mem::take(&mut *lock(&self.0));
+        all.iter().for_each(|session| session.end(Error::closed()));
+    }
+
+    /// Revokes all of them.
+    pub fn revoke(&self) {
+        let all = std::mem::take(&mut *lock(&self.0));
+        for session in all {
+            session.end(Error::closed());
+            session.revoke();
+        }
+    }
+}
+
+impl State {
+    fn is_open_for(&self, name: &[u8]) -> bool {
+        let usable = match &self.stage {
+            Stage::Granting(_) => true,
+            // One that is half over may be lost before it is of use.
+            Stage::Alive(lease) => lease.remaining().is_some_and(|left| left > lease.length() / 2),
+            Stage::Over(_) => false,
+        };
+        usable && !self.tainted && self.users.values().all(|user| user.name != name)
+    }
+
+    fn add(&mut self, name: &[u8], lost: Lost) -> u64 {
+        self.last_user += 1;
+        self.idle_since = None;
+        self.users.insert(self.last_user, User { name: name.into(), lost: Some(lost) });
+        self.last_user
+    }
+}
+
+impl Lease {
+    /// A holder stops trusting its lease this long before the server can give what hangs on it to somebody else.
+    pub fn sure_until(&self) -> Duration {
+        let margin = (self.length() / 10).max(Duration::from_millis(500));
+        self.started + self.length().saturating_sub(margin)
+    }
+
+    /// What is left of the time in which it is there for sure, by this machine's own clock.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.sure_until().checked_sub(sys::boot_time()).filter(|left| !left.is_zero())
+    }
+
+    /// Its TTL.
+    pub fn length(&self) -> Duration {
+        Duration::from_secs(self.ttl.unsigned_abs())
+    }
+}
+
+impl Session {
+    fn new(client: &Client, ttl: i64) -> Self {
+        let state = State {
+            stage: Stage::Granting(Vec::new()),
+            timer: None,
+            users: HashMap::new(),
+            last_user: 0,
+            renew_at: Duration::ZERO,
+            renewing: false,
+            idle_since: None,
+            tainted: false,
+        };
+        Session { client: client.clone(), id: sys::random_id(), ttl, state: Mutex::new(state) }
+    }
+
+    fn tell_when_ready(&self, mut state: MutexGuard<State>, ready: Ready) {
+        let now = match &mut state.stage {
+            Stage::Granting(waiting) => return waiting.push(ready),
+            Stage::Alive(_) => Ok(()),
+            Stage::Over(error) => Err(error.clone()),
+        };
+        drop(state);
+        ready(now);
+    }
+
+    fn grant(self: &Arc<Self>) {
+        let (session, started) = (self.clone(), sys::boot_time());
+        let request = Arc::new(Request::LeaseGrant { id: self.id, ttl: self.ttl });
+        let done = move |reply: Result<Reply>| match reply.and_then(lease_of) {
+            Ok(ttl) => session.is_alive(Lease { id: session.id, ttl, started }),
+            // An attempt whose answer was lost got through before this one: the lease is ours.
+            Err(error)
+                if error.outcome() == Outcome::Unknown && error.fault().contains("lease already exists") =>
+            {
+                session.is_alive(Lease { id: session.id, ttl: session.ttl, started });
+            }
+            Err(error) => session.lose(error),
+        };
+        self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
+    }
+
+    fn is_alive(self: &Arc<Self>, lease: Lease) {
+        let mut state = lock(&self.state);
+        let Stage::Granting(waiting) = &mut state.stage else { return };
+        let waiting = std::mem::take(waiting);
+        state.renew_at = lease.started + lease.length() / 3;
+        state.stage = Stage::Alive(lease);
+        self.set_timer(&mut state);
+        drop(state);
+        waiting.into_iter().for_each(|ready| ready(Ok(())));
+    }
+
+    /// At the next thing to do.
+    fn set_timer(self: &Arc<Self>, state: &mut State) {
+        if let Some(timer) = state.timer.take() {
+            self.client.0.clock.unset(timer);
+        }
+        let Stage::Alive(lease) = &state.stage else { return };
+        let mut next = lease.sure_until();
+        if !state.renewing {
+            next = next.min(state.renew_at);
+        }
+        if let Some(since) = state.idle_since {
+            next = next.min(since + LINGER);
+        }
+        let at = Instant::now() + next.saturating_sub(sys::boot_time());
+        let session = self.clone();
+        state.timer = self.client.0.clock.set(at, Box::new(move || session.look_at_time())).ok();
+    }
+
+    fn look_at_time(self: &Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.timer = None;
+        let Stage::Alive(lease) = &state.stage else { return };
+        let (now, lease) = (sys::boot_time(), *lease);
+        if now >= lease.sure_until() {
+            drop(state);
+            return self.lose(Error::new(ErrorKind::Lost, "no server confirmed it before its TTL was over"));
+        }
+        if state.idle_since.is_some_and(|since| now >= since + LINGER) {
+            drop(state);
+            return self.retire();
+        }
+        if !state.renewing && now >= state.renew_at {
+            state.renewing = true;
+            drop(state);
+            self.renew(&lease);
+            state = lock(&self.state);
+        }
+        self.set_timer(&mut state);
+    }
+
+    fn renew(self: &Arc<Self>, lease: &Lease) {
+        let (session, started) = (self.clone(), sys::boot_time());
+        let request = Arc::new(Request::LeaseKeepAlive { id: self.id });
+        // So that there is time for another try.
+        let deadline = Deadline::after(lease.remaining().unwrap_or_default().min(lease.length() / 3));
+        let done = move |reply: Result<Reply>| session.renewed(started, reply.and_then(lease_of));
+        self.client.submit_as(request, Repeat::Harmless, deadline, Box::new(done));
+    }
+
+    /// The answer to a keep-alive that was sent at that time.
+    fn renewed(self: &Arc<Self>, started: Duration, ttl: Result<i64>) {
+        let mut state = lock(&self.state);
+        state.renewing = false;
+        let Stage::Alive(lease) = &mut state.stage else { return };
+        let gone = match &ttl {
+            Ok(ttl) => *ttl <= 0,
+            Err(error) => error.kind() == ErrorKind::LeaseNotFound,
+        };
+        if gone {
+            drop(state);
+            return self.lose(Error::new(ErrorKind::Lost, "its lease has ended"));
+        }
+        // What is lost never comes back to life, also when the answer is good news that came too late.
+        match ttl {
+            Ok(ttl) if lease.remaining().is_some() => {
+                *lease = Lease { id: self.id, ttl, started };
+                state.renew_at = started + lease.length() / 3;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                log::warning!("keep lease {:x} alive: {error}", self.id);
+                let half = lease.remaining().unwrap_or_default() / 2;
+                state.renew_at = sys::boot_time() + AGAIN.min(half.max(Duration::from_millis(10)));
+            }
+        }
+        self.set_timer(&mut state);
+    }
+
+    /// It is over; everybody is told.
+    fn lose(&self, error: Error) {
+        lock(&self.client.0.sessions.0).retain(|session| session.id != self.id);
+        self.end(error);
+    }
+
+    fn end(&self, error: Error) {
+        let mut state = lock(&self.state);
+        let before = std::mem::replace(&mut state.stage, Stage::Over(error.clone()));
+        let timer = state.timer.take();
+        let lost: Vec<Lost> = state.users.values_mut().filter_map(|user| user.lost.take()).collect();
+        drop(state);
+        timer.into_iter().for_each(|timer| self.client.0.clock.unset(timer));
+        match before {
+            Stage::Over(_) => {}
+            Stage::Granting(waiting) => waiting.into_iter().for_each(|ready| ready(Err(error.clone()))),
+            Stage::Alive(_) => lost.into_iter().for_each(|lost| lost(error.clone())),
+        }
+    }
+
+    /// Nobody uses it any more.
+    fn retire(&self) {
+        self.lose(Error::new(ErrorKind::Lost, "the session was ended"));
+        self.revoke();
+    }
+
+    /// Ends the lease. Without an answer it ends by itself.
+    fn revoke(&self) {
+        let request = Arc::new(Request::LeaseRevoke { id: self.id });
+        self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(|_| {}));
+    }
+}
+
+fn lease_of(reply: Reply) -> Result<i64> {
+    match reply.body {
+        Body::Lease { ttl, .. } => Ok(ttl),
+        other => Err(super::mismatch(&other)),
+    }
+}
+
+impl Membership {
+    /// The lease's id.
+    pub fn lease(&self) -> i64 {
+        self.session.id
+    }
+
+    /// What is left of the time in which the lease is there for sure; `None`: it is lost, or may be.
+    pub fn remaining(&self) -> Option<Duration> {
+        match &lock(&self.session.state).stage {
+            Stage::Alive(lease) => lease.remaining(),
+            _ => None,
+        }
+    }
+
+    /// Something may turn up under the lease that nobody knows of: nobody else is to use it, and it is ended as soon as
+    /// nobody does.
+    pub fn taint(&self) {
+        lock(&self.session.state).tainted = true;
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        let mut state = lock(&self.session.state);
+        let user = state.users.remove(&self.key);
+        let (is_last, tainted) = (state.users.is_empty(), state.tainted);
+        if is_last && !tainted {
+            state.idle_since = Some(sys::boot_time());
+            self.session.set_timer(&mut state);
+        }
+        drop(state);
+        drop(user);
+        if is_last && tainted {
+            self.session.retire();
+        }
+    }
+}
