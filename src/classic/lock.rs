@@ -43,7 +43,7 @@ impl Session {
         check_ttl(ttl)?;
         let token = parse_index(index)?;
         let not_held = || not_held(&name, token);
-        let place = lock::find(&self.client, &name, token)?.ok_or_else(not_held)?;
+        let place = lock::find(&self.client, &self.client.context(), &name, token)?.ok_or_else(not_held)?;
         let lease = self.client.keep_alive(place.lease)?.ok_or_else(not_held)?;
         if lease.ttl == i64::from(ttl) {
             return Ok(());
@@ -84,7 +84,7 @@ impl Session {
 
     fn unlock_named(&self, name: Vec<u8>, index: &[u8]) -> Result<()> {
         let token = parse_index(index)?;
-        let place = lock::find(&self.client, &name, token)?.ok_or_else(|| not_held(&name, token))?;
+        let place = lock::find(&self.client, &self.client.context(), &name, token)?.ok_or_else(|| not_held(&name, token))?;
         // Found and gone a moment later is as good as released: nobody holds it by this index.
         let released = lock::release(&self.client, &self.client.context(), &place.key, token);
         // Ending the lease is as good as the release: the place goes with it.

@@ -11,8 +11,11 @@ use crate::sys;
 use crate::transport::Context;
 use crate::wait::{Cancel, Deadline};
 
+/// What a recipe does with a client, as long as it takes.
+pub type Steps = Arc<dyn Fn(&Client, &Context) -> Result<Answer> + Send + Sync>;
+
 /// Something to do that has one answer.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Operation {
     /// What servers know themselves.
     Request(Arc<Request>),
@@ -24,6 +27,8 @@ pub enum Operation {
     StatusOfAll,
     /// Makes the members of the cluster the list of endpoints.
     SyncMembers,
+    /// What a recipe does.
+    Recipe(Steps),
 }
 
 /// How it went.
@@ -37,6 +42,10 @@ pub enum Answer {
     Statuses(Vec<(String, Result<(Header, Status)>)>),
     /// The endpoints that are asked from now on.
     Endpoints(Vec<String>),
+    /// Places in a queue with the seconds that their leases last, and the revision at which that was so.
+    Places(i64, Vec<(KeyValue, i64)>),
+    /// It is done.
+    Done,
 }
 
 /// Told how an operation ended: once, on any thread, without a lock held. It never blocks.
@@ -137,7 +146,10 @@ impl Client {
                 let done = move |reply: Result<Reply>| told(reply.and_then(only_reply).map(Answer::Reply));
                 self.submit(request.clone(), deadline, Box::new(done))
             }
-            Operation::PutFor(..) | Operation::StatusOfAll | Operation::SyncMembers => {
+            Operation::PutFor(..)
+            | Operation::StatusOfAll
+            | Operation::SyncMembers
+            | Operation::Recipe(_) => {
                 let (client, operation) = (self.clone(), operation.clone());
                 let task = move |context: &Context| client.run_in(&operation, context);
                 self.submit_task(deadline, Box::new(task), told)
@@ -157,6 +169,7 @@ impl Client {
             Operation::PutFor(put, compares, ttl) => self.put_for(context, put, compares, *ttl),
             Operation::StatusOfAll => Ok(Answer::Statuses(self.statuses(context))),
             Operation::SyncMembers => self.sync_members_in(context).map(Answer::Endpoints),
+            Operation::Recipe(steps) => steps(self, context),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The completion queue: for programs that must not block. What is submitted comes out of it with its tag, its last word
 //! exactly once, whatever happens. Library threads fill it, any thread may empty it.
 
+use std::any::Any;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
@@ -15,7 +16,7 @@ use super::pushed::{News, PushedWatch, Reader, WatchMode};
 use super::submit::Submitted;
 use super::watch::size_of_batch;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::WatchRequest;
+use crate::model::{KeyValue, WatchRequest};
 use crate::sys::Pipe;
 use crate::wait::{Deadline, lock};
 
@@ -37,12 +38,33 @@ pub enum What {
     News(News),
     /// A watch has ended. The last word of its tag.
     End(Error),
+    /// A lock or leadership is held now.
+    Acquired(Hold),
+    /// It is lost. The last word of its tag.
+    Lost(Error),
+    /// Who leads from a revision on, with what is proclaimed; `None`: nobody.
+    Leader(i64, Option<KeyValue>),
+}
+
+/// What a recipe gives whoever holds something.
+#[derive(Clone)]
+pub struct Hold {
+    /// The fencing token.
+    pub token: i64,
+    /// What the recipe knows it by.
+    pub holder: Arc<dyn Any + Send + Sync>,
+}
+
+impl std::fmt::Debug for Hold {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Hold({})", self.token)
+    }
 }
 
 impl Completion {
     /// Whether nothing comes after it with this tag.
     pub fn is_last(&self) -> bool {
-        !matches!(self.what, What::News(_))
+        !matches!(self.what, What::News(_) | What::Acquired(_) | What::Leader(..))
     }
 
     /// The bytes that count for the limit: those of changes alone.
@@ -81,6 +103,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
+    /// What must not wait behind anything else: losses, and what comes before them with the same tag.
+    urgent: VecDeque<Completion>,
     items: VecDeque<Completion>,
     /// Of the changes in it.
     bytes: usize,
@@ -95,6 +119,8 @@ struct State {
     signaled: bool,
     /// What a drain could not carry, for whoever asks for it by its tag.
     kept: HashMap<u64, Answer>,
+    /// What is held, for whoever asks for it by its tag.
+    holds: HashMap<u64, Hold>,
     closed: bool,
 }
 
@@ -127,6 +153,7 @@ struct Open {
 enum Ender {
     Call(Submitted),
     Watch(PushedWatch),
+    Other(Arc<dyn Fn() + Send + Sync>),
 }
 
 impl Ender {
@@ -134,7 +161,27 @@ impl Ender {
         match self {
             Ender::Call(call) => call.cancel(),
             Ender::Watch(watch) => watch.cancel(),
+            Ender::Other(cancel) => cancel(),
         }
+    }
+}
+
+/// A tag in use by a recipe, which tells what happens with it.
+#[derive(Clone)]
+pub struct Ticket {
+    queue: Arc<Shared>,
+    tag: u64,
+}
+
+impl Ticket {
+    /// Puts something into the queue. After the last word, nothing.
+    pub fn tell(&self, what: What) {
+        self.queue.push(Completion { tag: self.tag, what });
+    }
+
+    /// What ends it: called once the tag is canceled, maybe before this returns.
+    pub fn ends_by(&self, cancel: impl Fn() + Send + Sync + 'static) {
+        self.queue.opened(self.tag, Ender::Other(Arc::new(cancel)));
     }
 }
 
@@ -189,6 +236,20 @@ impl Queue {
         // Its first changes may have found no room before it could be told that there is.
         watch.go_on();
         Ok(())
+    }
+
+    /// Takes a tag into use for something that tells of itself.
+    ///
+    /// # Errors
+    /// As [`Queue::submit`].
+    pub fn ticket(&self, tag: u64) -> Result<Ticket> {
+        self.0.open(tag)?;
+        Ok(Ticket { queue: self.0.clone(), tag })
+    }
+
+    /// What is held by a tag; once.
+    pub fn take_hold(&self, tag: u64) -> Option<Hold> {
+        lock(&self.0.state).holds.remove(&tag)
     }
 
     /// Ends what the tag stands for; its last word still comes. Does nothing when it has ended.
@@ -251,12 +312,12 @@ impl Queue {
             return Err(Nothing::Woken);
         }
         let mut taken = Vec::new();
-        while let Some(item) = state.items.front() {
+        while let Some(item) = state.front() {
             let how = take(item);
             if how == Taken::No {
                 break;
             }
-            let item = state.items.pop_front().expect("it is there");
+            let item = state.pop().expect("it is there");
             state.bytes -= item.size();
             match item.what {
                 What::Answer(Ok(answer)) if how == Taken::Kept => drop(state.kept.insert(item.tag, answer)),
@@ -264,7 +325,7 @@ impl Queue {
                 what => taken.push(what),
             }
         }
-        let more = !state.items.is_empty();
+        let more = state.front().is_some();
         if more && let Some(pipe) = self.0.pipe.get() {
             // The host may have read the byte.
             pipe.fill_if_empty();
@@ -317,7 +378,10 @@ impl Queue {
 
     /// How many completions are waiting.
     pub fn len(&self) -> usize {
-        lock(&self.0.state).items.len()
+        {
+            let state = lock(&self.0.state);
+            state.urgent.len() + state.items.len()
+        }
     }
 
     /// Whether nothing is waiting.
@@ -335,11 +399,12 @@ impl Queue {
         let mut state = lock(&self.0.state);
         state.closed = true;
         let (tags, items) = (std::mem::take(&mut state.tags), std::mem::take(&mut state.items));
-        let kept = std::mem::take(&mut state.kept);
+        let kept = (std::mem::take(&mut state.kept), std::mem::take(&mut state.holds));
+        let urgent = std::mem::take(&mut state.urgent);
         drop(state);
         self.0.filled.notify_all();
         tags.into_values().filter_map(|open| open.what).for_each(|what| what.cancel());
-        drop((items, kept));
+        drop((items, kept, urgent));
     }
 }
 
@@ -371,7 +436,33 @@ impl State {
     }
 
     fn has_something(&self) -> bool {
-        !self.items.is_empty() || self.wakes > 0
+        self.front().is_some() || self.wakes > 0
+    }
+
+    fn front(&self) -> Option<&Completion> {
+        self.urgent.front().or_else(|| self.items.front())
+    }
+
+    fn pop(&mut self) -> Option<Completion> {
+        let item = self.urgent.pop_front().or_else(|| self.items.pop_front())?;
+        if item.is_last() {
+            self.holds.remove(&item.tag);
+        }
+        Some(item)
+    }
+
+    fn put(&mut self, item: Completion) {
+        match &item.what {
+            What::Acquired(hold) => drop(self.holds.insert(item.tag, hold.clone())),
+            What::Lost(_) => {
+                let before = self.items.iter().position(|other| other.tag == item.tag);
+                let before = before.and_then(|at| self.items.remove(at));
+                self.urgent.extend(before);
+                return self.urgent.push_back(item);
+            }
+            _ => {}
+        }
+        self.items.push_back(item);
     }
 }
 
@@ -418,7 +509,7 @@ impl Shared {
             state.wakes -= 1;
             Err(Nothing::Woken)
         } else {
-            let item = state.items.pop_front()?;
+            let item = state.pop()?;
             state.bytes -= item.size();
             Ok(item)
         };
@@ -433,7 +524,7 @@ impl Shared {
         }
         let gone = if item.is_last() { state.tags.remove(&item.tag) } else { None };
         state.bytes += item.size();
-        state.items.push_back(item);
+        state.put(item);
         self.signal(&mut state);
         drop(state);
         drop(gone);

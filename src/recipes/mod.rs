@@ -1,3 +1,5 @@
-//! What programs build from keys, leases and watches.
+//! Locks and elections, on the client alone.
 
+pub mod election;
+pub mod inspect;
 pub mod lock;

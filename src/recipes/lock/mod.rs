@@ -166,7 +166,7 @@ fn newest_first(name: &[u8]) -> RangeRequest {
 
 /// Whether a key below `NAME/` is a place in the queue: its last part is a lease's id as etcd writes it, and
 /// it has a lease. Anything else there (data, a lock named `NAME/x`, a stray key) is not, and blocks nobody.
-fn is_place(prefix: &[u8], kv: &KeyValue) -> bool {
+pub(crate) fn is_place(prefix: &[u8], kv: &KeyValue) -> bool {
     kv.lease != 0 && is_named_like_place(prefix, &kv.key)
 }
 
@@ -180,14 +180,14 @@ fn is_named_like_place(prefix: &[u8], key: &[u8]) -> bool {
 ///
 /// # Errors
 /// As [`Client::call`].
-pub fn find(client: &Client, name: &[u8], token: i64) -> Result<Option<KeyValue>> {
+pub fn find(client: &Client, context: &Context, name: &[u8], token: i64) -> Result<Option<KeyValue>> {
     let prefix = [name, b"/"].concat();
     let made_then = RangeRequest {
         min_create_revision: token,
         max_create_revision: token,
         ..RangeRequest::new(KeyRange::prefix(prefix.clone()))
     };
-    let (_, found) = client.range(made_then)?;
+    let (_, found) = client.range_in(context, made_then)?;
     Ok(found.kvs.into_iter().find(|kv| is_place(&prefix, kv)))
 }
 

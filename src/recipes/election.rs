@@ -1,0 +1,220 @@
+//! Elections: a lock whose holder's value is what the leader proclaims (a [`Contender`](super::lock::contender::Contender)
+//! campaigns, proclaims and resigns); who leads; and following every change of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::lock::is_place;
+use crate::client::{Alarmed, Client, News, PushedWatch, Reader, WatchMode, retry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::*;
+use crate::sys;
+use crate::wait::{Deadline, lock};
+
+/// Told of leaders: on any thread. It never blocks and never calls back.
+pub trait Audience: Send + Sync {
+    /// Who leads from this revision on, with what is proclaimed; `None`: nobody.
+    fn leader(&self, revision: i64, leader: Option<&KeyValue>);
+    /// The last word.
+    fn ended(&self, error: Error);
+}
+
+/// Follows an election until it is canceled: each leader and each value proclaimed, in order, once, through outages and
+/// compactions. (What was compacted while no server could be reached can't be told.)
+#[derive(Clone)]
+pub struct Observer(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    name: Vec<u8>,
+    audience: Arc<dyn Audience>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The queue, by its keys.
+    places: BTreeMap<Vec<u8>, KeyValue>,
+    /// What was told last: the leader's key, its token and the revision of its value.
+    told: Option<Option<(Vec<u8>, i64, i64)>>,
+    watch: Option<PushedWatch>,
+    pause: Option<Alarmed>,
+    failures: u32,
+    over: bool,
+}
+
+impl Observer {
+    /// Begins with who leads now.
+    pub fn new(client: &Client, name: &[u8], audience: Arc<dyn Audience>) -> Self {
+        let (client, name, state) = (client.clone(), name.to_vec(), Mutex::default());
+        let observer = Observer(Arc::new(Inner { client, name, audience, state }));
+        observer.0.read();
+        observer
+    }
+
+    /// Tells nothing more but the end.
+    pub fn cancel(&self) {
+        self.0.end(Error::canceled());
+    }
+}
+
+impl Inner {
+    fn prefix(&self) -> Vec<u8> {
+        [&self.name[..], b"/"].concat()
+    }
+
+    fn end(&self, error: Error) {
+        let mut state = lock(&self.state);
+        if std::mem::replace(&mut state.over, true) {
+            return;
+        }
+        let (watch, pause) = (state.watch.take(), state.pause.take());
+        drop(state);
+        watch.into_iter().for_each(PushedWatch::cancel_later);
+        drop(pause);
+        self.audience.ended(error.during(format!("observe {}", quote(&self.name))));
+    }
+
+    /// Reads the whole queue, then watches it.
+    fn read(self: &Arc<Self>) {
+        let inner = self.clone();
+        let request = Request::Range(RangeRequest::new(KeyRange::prefix(self.prefix())));
+        let done = move |reply: Result<Reply>| match reply {
+            Ok(Reply { header, body: Body::Range(found) }) => inner.watch(header.revision, found.kvs),
+            Ok(_) => inner.end(Error::new(ErrorKind::BadReply, "a reply of another kind")),
+            Err(error) => inner.read_again(error),
+        };
+        self.client.submit(Arc::new(request), Deadline::NEVER, Box::new(done));
+    }
+
+    fn read_again(self: &Arc<Self>, error: Error) {
+        let mut state = lock(&self.state);
+        if state.told.is_none() || !retry::may_pass(&error) {
+            drop(state);
+            return self.end(error);
+        }
+        let pause = retry::backoff(state.failures, sys::random_id() as u64);
+        state.failures += 1;
+        let inner = self.clone();
+        state.pause = self.client.later(pause, move || inner.read());
+    }
+
+    fn watch(self: &Arc<Self>, revision: i64, kvs: Vec<KeyValue>) {
+        let mut state = lock(&self.state);
+        if state.over {
+            return;
+        }
+        let prefix = self.prefix();
+        let places = kvs.into_iter().filter(|kv| is_place(&prefix, kv));
+        state.places = places.map(|kv| (kv.key.clone(), kv)).collect();
+        state.failures = 0;
+        self.tell(&mut state, revision);
+        let request = WatchRequest::new(KeyRange::prefix(prefix), revision.saturating_add(1));
+        let reader = Arc::new(Watching(self.clone()));
+        let old =
+            state.watch.replace(self.client.push_watch(request, WatchMode::default(), Deadline::NEVER, reader));
+        drop(state);
+        old.into_iter().for_each(PushedWatch::cancel_later);
+    }
+
+    /// Tells who leads, if that is new.
+    fn tell(&self, state: &mut State, revision: i64) {
+        let leader = state.places.values().min_by_key(|kv| kv.create_revision);
+        let word = leader.map(|kv| (kv.key.clone(), kv.create_revision, kv.mod_revision));
+        if state.told.as_ref() != Some(&word) {
+            self.audience.leader(revision, leader);
+            state.told = Some(word);
+        }
+    }
+
+    fn changed(&self, batch: &WatchBatch) {
+        let mut state = lock(&self.state);
+        if state.over {
+            return;
+        }
+        let prefix = self.prefix();
+        for Event { kind, kv, .. } in &batch.events {
+            match kind {
+                EventKind::Put if is_place(&prefix, kv) => {
+                    state.places.insert(kv.key.clone(), kv.clone());
+                }
+                EventKind::Put | EventKind::Delete => drop(state.places.remove(&kv.key)),
+            }
+        }
+        let revision = batch.events.last().map_or(batch.revision, |event| event.kv.mod_revision);
+        self.tell(&mut state, revision);
+    }
+}
+
+/// The way from the watch.
+struct Watching(Arc<Inner>);
+
+impl Reader for Watching {
+    fn take(&self, news: News) -> bool {
+        if let News::Changes(batch) = news {
+            self.0.changed(&batch);
+        }
+        true
+    }
+
+    fn end(&self, error: Error) {
+        let inner = self.0.clone();
+        match error.kind() {
+            ErrorKind::Canceled => {}
+            ErrorKind::Closed => inner.end(error),
+            // What it missed, a look at the whole tells.
+            ErrorKind::Compacted => self.0.client.defer(move || inner.read()),
+            _ if retry::may_pass(&error) => {
+                let soon = Duration::from_millis(50);
+                let again = inner.clone();
+                lock(&inner.state).pause = inner.client.later(soon, move || again.read());
+            }
+            _ => self.0.client.defer(move || inner.end(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+    use crate::wait::{Cancel, Mailbox};
+
+    struct Told(Mailbox<Option<(i64, Vec<u8>)>>);
+
+    impl Audience for Told {
+        fn leader(&self, _: i64, leader: Option<&KeyValue>) {
+            self.0.push(leader.map(|kv| (kv.create_revision, kv.value.clone())));
+        }
+
+        fn ended(&self, error: Error) {
+            self.0.push(Some((0, format!("{:?}", error.kind()).into_bytes())));
+        }
+    }
+
+    #[test]
+    fn every_leader_and_value_is_told_once_and_in_order() {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://").unwrap();
+        let client = Client::open(options).unwrap();
+        let told = Mailbox::default();
+        let observer = Observer::new(&client, b"e", Arc::new(Told(told.clone())));
+        let next = || told.recv(Deadline::after(Duration::from_secs(5)), Cancel::NEVER).expect("told");
+        assert_eq!(next(), None, "nobody leads");
+        let lease = client.grant(60).unwrap().id;
+        let one = client.put("e/1", "one", lease).unwrap();
+        assert_eq!(next(), Some((one, b"one".to_vec())));
+        let two = client.put("e/2", "two", lease).unwrap();
+        client.put("e/data", "no place", 0).unwrap();
+        client.put("e/1", "another word", lease).unwrap();
+        assert_eq!(next(), Some((one, b"another word".to_vec())));
+        client.delete(KeyRange::key("e/1")).unwrap();
+        assert_eq!(next(), Some((two, b"two".to_vec())));
+        client.revoke(lease).unwrap();
+        assert_eq!(next(), None);
+        observer.cancel();
+        assert_eq!(next(), Some((0, b"Canceled".to_vec())));
+        assert!(told.recv(Deadline::after(Duration::from_millis(50)), Cancel::NEVER).is_err());
+    }
+}
