@@ -83,7 +83,8 @@ pub fn missing<T: Shared>(handle: usize) -> Error {
     if handle == 0 {
         return Error::invalid(format!("the {} is NULL", T::NAME));
     }
-    if handle & 15 != MARK || kind != T::KIND || number > GIVEN.load(Ordering::SeqCst) {
+    let was_given = (1..=GIVEN.load(Ordering::SeqCst)).contains(&number);
+    if handle & 15 != MARK || kind != T::KIND || !was_given {
         return Error::invalid(format!("this is no {}", T::NAME));
     }
     if number <= BEFORE.get().0 {
