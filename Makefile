@@ -48,8 +48,8 @@ test:
 long:
 	tests/long
 
-bench:
-	$(CARGO) bench --bench store
+bench: lib
+	$(CARGO) bench --bench store --bench abi
 	benches/transport/run $(TRANSPORT)
 
 fuzz:

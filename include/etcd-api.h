@@ -442,12 +442,12 @@
 /**
  * Compares the creation revision; 0 when there is no such key.
  */
-#define ETCD_TARGET_CREATE_REVISION 1
+#define ETCD_TARGET_CREATE 1
 
 /**
  * Compares the revision of the last change; 0 when there is no such key.
  */
-#define ETCD_TARGET_MOD_REVISION 2
+#define ETCD_TARGET_MOD 2
 
 /**
  * Compares the lease; 0 for none.
@@ -652,7 +652,7 @@
 /**
  * A watch has ended, for the reason that its error tells. The last event of its tag.
  */
-#define ETCD_EVENT_WATCH_END 4
+#define ETCD_EVENT_WATCH_END 7
 
 /**
  * A server has confirmed the watch: from etcd_event_revision() on every change is told.

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -289,8 +290,69 @@ pub fn thread_id() -> usize {
     unsafe { libc::pthread_self() as usize }
 }
 
+/// This process's id: asked for once, also in each process forked from this one.
 fn process_id() -> u32 {
-    std::process::id()
+    // In a child, the kernel makes zeros of the page.
+    static KNOWN: OnceBox<ForgottenByForks> = OnceBox::new();
+    let known = KNOWN.get_or_init(|| Box::new(ForgottenByForks::new()));
+    let Some(word) = known.word() else { return std::process::id() };
+    match word.load(Ordering::Relaxed) {
+        0 => {
+            let id = std::process::id();
+            word.store(id, Ordering::Relaxed);
+            id
+        }
+        id => id,
+    }
+}
+
+/// A word that is 0 again in a forked child.
+struct ForgottenByForks(*const AtomicU32);
+
+// SAFETY: the word may be used by any thread.
+unsafe impl Send for ForgottenByForks {}
+// SAFETY: as above.
+unsafe impl Sync for ForgottenByForks {}
+
+impl ForgottenByForks {
+    #[cfg(target_os = "linux")]
+    fn new() -> Self {
+        const SIZE: usize = 4096;
+        let (may, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new mapping, of zeros; of no use if the kernel can't forget it.
+        unsafe {
+            let page = libc::mmap(std::ptr::null_mut(), SIZE, may, kind, -1, 0);
+            if page == libc::MAP_FAILED {
+                return ForgottenByForks(std::ptr::null());
+            }
+            if libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) != 0 {
+                libc::munmap(page, SIZE);
+                return ForgottenByForks(std::ptr::null());
+            }
+            ForgottenByForks(page.cast())
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new() -> Self {
+        ForgottenByForks(std::ptr::null())
+    }
+
+    /// `None` where the system has no such thing.
+    fn word(&self) -> Option<&AtomicU32> {
+        // SAFETY: NULL, or a page that is never given back.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for ForgottenByForks {
+    /// Two threads may make one at once; only one is kept.
+    fn drop(&mut self) {
+        if !self.0.is_null() {
+            // SAFETY: nobody else knows it.
+            unsafe { libc::munmap(self.0.cast_mut().cast(), 4096) };
+        }
+    }
 }
 
 /// A value that each process has for itself: a forked child begins with a new one, and never touches the

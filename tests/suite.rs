@@ -12,6 +12,7 @@ mod documents;
 mod faults;
 mod fuzzing;
 mod grpc;
+mod hardening;
 mod header;
 mod identity;
 mod install;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys;
-use crate::wait::lock;
+use crate::wait::{Deadline, lock};
 
 /// Happens at its time. It never blocks.
 pub type Alarm = Box<dyn FnOnce() + Send>;
@@ -24,6 +25,7 @@ struct Alarms {
     last: u64,
     /// There is a thread.
     runs: bool,
+    thread: Option<JoinHandle<()>>,
     over: bool,
 }
 
@@ -34,19 +36,27 @@ impl Clock {
     /// Sets an alarm.
     ///
     /// # Errors
-    /// `NoResource` when there is no thread for it.
+    /// `NoResource` when there is no thread for it, `Closed` when the clock was stopped.
     pub fn set(&self, at: Instant, alarm: Alarm) -> Result<Time> {
         let (alarms, changed) = &*self.0;
         let mut alarms = lock(alarms);
+        if alarms.over {
+            drop(alarms);
+            drop(alarm);
+            return Err(Error::closed());
+        }
         alarms.last += 1;
         let time = (at, alarms.last);
         let is_next = alarms.set.first_key_value().is_none_or(|(first, _)| time < *first);
         alarms.set.insert(time, alarm);
         if !alarms.runs {
             let clock = self.clone();
-            if let Err(error) = sys::spawn("etcd-clock", move || clock.run()) {
-                alarms.set.remove(&time);
-                return Err(super::pool::no_thread(&error));
+            match sys::spawn("etcd-clock", move || clock.run()) {
+                Ok(thread) => alarms.thread = Some(thread),
+                Err(error) => {
+                    alarms.set.remove(&time);
+                    return Err(super::pool::no_thread(&error));
+                }
             }
             alarms.runs = true;
         } else if is_next {
@@ -93,6 +103,24 @@ impl Clock {
             }
         }
         alarms.runs = false;
+        // Whoever joins waits for this.
+        changed.notify_all();
+    }
+
+    /// Waits until the thread of a stopped clock has ended. `false`: not in time.
+    pub fn join(&self, deadline: Deadline) -> bool {
+        let (alarms, changed) = &*self.0;
+        let mut alarms = lock(alarms);
+        while alarms.runs {
+            let left = deadline.remaining().unwrap_or(LINGER);
+            if left.is_zero() {
+                return false;
+            }
+            alarms = changed.wait_timeout(alarms, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        let thread = alarms.thread.take();
+        drop(alarms);
+        thread.is_none_or(|thread| thread.join().is_ok())
     }
 }
 

@@ -133,7 +133,8 @@ impl Client {
         self.close();
         self.0.pool.stop();
         self.0.clock.stop();
-        if self.0.pool.join(deadline) && in_time {
+        let ended = self.0.pool.join(deadline) && self.0.clock.join(deadline);
+        if ended && in_time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
@@ -322,18 +323,21 @@ impl Client {
 
     /// Does that if the option says that it is time. Failing, all stays as it is until the next time.
     fn sync_if_due(&self) {
+        if self.sync_is_due() {
+            let _ = self.sync_members();
+        }
+    }
+
+    /// Whether it is time; then the caller is the one to do it.
+    fn sync_is_due(&self) -> bool {
         let interval = self.0.options.sync_interval;
         if interval.is_zero() {
-            return;
+            return false;
         }
         let (now, due) = (sys::boot_time(), self.0.next_sync.load(Ordering::Relaxed));
         let next = (now + interval).as_millis() as u64;
-        let is_due = now.as_millis() as u64 >= due;
-        let one_at_a_time =
-            |due| self.0.next_sync.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if is_due && one_at_a_time(due) {
-            let _ = self.sync_members();
-        }
+        now.as_millis() as u64 >= due
+            && self.0.next_sync.compare_exchange(due, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// The endpoints that are asked, in the order of the list.

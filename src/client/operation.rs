@@ -106,8 +106,23 @@ impl Client {
         })
     }
 
+    /// Runs an operation that an embedded store answers without waiting; `None` where servers are asked.
+    pub(super) fn run_at_once(&self, operation: &Operation) -> Option<Result<Answer>> {
+        if !self.0.endpoints.are_embedded() {
+            return None;
+        }
+        if self.closed().is_triggered() {
+            return Some(Err(Error::closed()));
+        }
+        Some(self.run_in(operation, &self.context()))
+    }
+
     /// Starts an operation. `told` may be called before this returns.
     pub fn start(&self, operation: &Operation, deadline: Deadline, told: Told) -> Submitted {
+        if self.sync_is_due() {
+            let client = self.clone();
+            let _ = self.0.pool.run(Box::new(move || drop(client.sync_members())));
+        }
         match operation {
             Operation::Request(request) => {
                 let done = move |reply: Result<Reply>| told(reply.map(Answer::Reply));

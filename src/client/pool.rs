@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -42,12 +43,17 @@ impl Pool {
     /// Runs a job on one of the threads.
     ///
     /// # Errors
-    /// `NoResource`: there is no thread at all.
+    /// `NoResource`: there is no thread at all. `Closed`: they have been stopped.
     pub fn run(&self, job: Job) -> Result<()> {
         let (jobs, changed) = &*self.0;
         let mut jobs = lock(jobs);
+        if jobs.over {
+            drop(jobs);
+            drop(job);
+            return Err(Error::closed());
+        }
         jobs.waiting.push_back(job);
-        if jobs.idle >= jobs.waiting.len() || jobs.threads == MOST || jobs.over {
+        if jobs.idle >= jobs.waiting.len() || jobs.threads == MOST {
             changed.notify_one();
             return Ok(());
         }
@@ -99,7 +105,8 @@ impl Pool {
         loop {
             if let Some(job) = jobs.waiting.pop_front() {
                 drop(jobs);
-                job();
+                // A bug in it must not cost a thread that others wait for.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 jobs = lock(&self.0.0);
                 continue;
             }

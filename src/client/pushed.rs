@@ -518,7 +518,8 @@ impl Openings {
         loop {
             let mut line = lock(&self.0);
             let one_is_enough = line.failures > 0 && line.workers > 1;
-            let Some(pushed) = line.waiting.pop_front().filter(|_| !one_is_enough) else {
+            let next = if one_is_enough { None } else { line.waiting.pop_front() };
+            let Some(pushed) = next else {
                 line.workers -= 1;
                 return;
             };

@@ -2,6 +2,7 @@
 //! exactly once, whatever happens. Library threads fill it, any thread may empty it.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -83,7 +84,7 @@ struct State {
     items: VecDeque<Completion>,
     /// Of the changes in it.
     bytes: usize,
-    tags: HashMap<u64, Open>,
+    tags: HashMap<u64, Open, BuildHasherDefault<TagHasher>>,
     /// Watches that had no room.
     parked: Vec<u64>,
     /// Waits that are to be ended.
@@ -95,6 +96,24 @@ struct State {
     /// What a drain could not carry, for whoever asks for it by its tag.
     kept: HashMap<u64, Answer>,
     closed: bool,
+}
+
+/// Spreads the callers' numbers. They do not attack themselves.
+#[derive(Default)]
+struct TagHasher(u64);
+
+impl Hasher for TagHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 /// What a tag stands for.
@@ -135,6 +154,10 @@ impl Queue {
     /// `InvalidArgument` for a tag that is 0 or in use, `Closed`. Nothing was started then, and nothing comes.
     pub fn submit(&self, client: &Client, operation: &Operation, tag: u64, deadline: Deadline) -> Result<()> {
         self.0.open(tag)?;
+        if let Some(answer) = client.run_at_once(operation) {
+            self.0.push(Completion { tag, what: What::Answer(answer) });
+            return Ok(());
+        }
         let shared = self.0.clone();
         let told = move |answer| shared.push(Completion { tag, what: What::Answer(answer) });
         let submitted = client.start(operation, deadline, Box::new(told));
@@ -173,32 +196,30 @@ impl Queue {
         what.iter().for_each(Ender::cancel);
     }
 
+    /// Takes the next completion, if there is one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn try_next(&self) -> std::result::Result<Completion, Nothing> {
+        self.0.take(lock(&self.0.state)).unwrap_or(Err(Nothing::Timeout))
+    }
+
     /// Waits for the next completion.
     ///
     /// # Errors
     /// Why there is none.
     pub fn next(&self, deadline: Deadline) -> std::result::Result<Completion, Nothing> {
-        let mut state = lock(&self.0.state);
         loop {
-            if state.closed {
-                return Err(Nothing::Closed);
-            }
-            if state.wakes > 0 {
-                state.wakes -= 1;
-                self.0.settle(state);
-                return Err(Nothing::Woken);
-            }
-            if let Some(item) = state.items.pop_front() {
-                state.bytes -= item.size();
-                self.0.settle(state);
-                return Ok(item);
+            let mut state = lock(&self.0.state);
+            if state.closed || state.has_something() {
+                return self.0.take(state).expect("there is something");
             }
             let left = deadline.remaining();
             if left.is_some_and(|left| left.is_zero()) {
                 return Err(Nothing::Timeout);
             }
             state.waiters += 1;
-            state = match left {
+            let mut state = match left {
                 None => self.0.filled.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
                 Some(left) => {
                     let waited = self.0.filled.wait_timeout(state, left);
@@ -366,6 +387,23 @@ impl Shared {
         if canceled {
             what.cancel();
         }
+    }
+
+    /// What comes next, if anything does.
+    fn take(&self, mut state: MutexGuard<State>) -> Option<std::result::Result<Completion, Nothing>> {
+        if state.closed {
+            return Some(Err(Nothing::Closed));
+        }
+        let next = if state.wakes > 0 {
+            state.wakes -= 1;
+            Err(Nothing::Woken)
+        } else {
+            let item = state.items.pop_front()?;
+            state.bytes -= item.size();
+            Ok(item)
+        };
+        self.settle(state);
+        Some(next)
     }
 
     fn push(&self, item: Completion) {

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::sys::PerProcess;
-use crate::wait::lock;
 
 /// Something that threads share, and that one of them may free while others use it: a client, a queue. What C holds is
 /// a number that looks like a pointer and is never used twice, so that a freed one, one from before a fork, one of
@@ -23,17 +22,32 @@ pub trait Shared: Sized + Send + Sync + 'static {
 /// The open ones of a kind, in each process.
 pub struct Table<T>(PerProcess<Entries<T>>);
 
-struct Entries<T>(Mutex<BTreeMap<usize, Arc<T>>>);
+/// Spread over some maps, so that threads with handles of their own do not wait for each other.
+struct Entries<T>([RwLock<BTreeMap<usize, Arc<T>>>; SHARDS]);
+
+const SHARDS: usize = 16;
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
-        Entries(Mutex::default())
+        Entries(std::array::from_fn(|_| RwLock::default()))
     }
 }
 
 impl<T> Table<T> {
     pub const fn new() -> Self {
         Table(PerProcess::new())
+    }
+
+    fn shard(&self, handle: usize) -> &RwLock<BTreeMap<usize, Arc<T>>> {
+        &self.0.get().0[(handle >> 8) % SHARDS]
+    }
+
+    fn read(&self, handle: usize) -> RwLockReadGuard<'_, BTreeMap<usize, Arc<T>>> {
+        self.shard(handle).read().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn write(&self, handle: usize) -> RwLockWriteGuard<'_, BTreeMap<usize, Arc<T>>> {
+        self.shard(handle).write().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
@@ -59,7 +73,7 @@ pub fn give<T: Shared>(thing: T) -> usize {
     BEFORE.get();
     let number = GIVEN.fetch_add(1, Ordering::SeqCst) + 1;
     let handle = number << 8 | T::KIND << 4 | MARK;
-    lock(&T::table().0.get().0).insert(handle, Arc::new(thing));
+    T::table().write(handle).insert(handle, Arc::new(thing));
     handle
 }
 
@@ -68,13 +82,13 @@ pub fn give<T: Shared>(thing: T) -> usize {
 /// # Errors
 /// `Closed`, `Forked`, or `InvalidArgument` for something else.
 pub fn find<T: Shared>(handle: usize) -> Result<Arc<T>> {
-    let found = lock(&T::table().0.get().0).get(&handle).cloned();
+    let found = T::table().read(handle).get(&handle).cloned();
     found.ok_or_else(|| missing::<T>(handle))
 }
 
 /// Takes it away from C. Calls in progress keep it as long as they need it.
 pub fn take<T: Shared>(handle: usize) -> Option<Arc<T>> {
-    lock(&T::table().0.get().0).remove(&handle)
+    T::table().write(handle).remove(&handle)
 }
 
 /// Why there is nothing with this number.

@@ -2,6 +2,7 @@
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
 use std::ptr;
+use std::sync::Arc;
 
 use libc::c_int;
 
@@ -12,6 +13,7 @@ use super::reply::{ReplyValue, etcd_reply};
 use super::request::{RequestValue, Wanted, etcd_request};
 use super::status::{ErrorValue, etcd_error, etcd_status, get, run, run_plain, status_of};
 use super::types::etcd_client;
+use crate::classic::Session;
 use crate::client::News;
 use crate::client::queue::{Completion, DEFAULT_MAX_BYTES, Nothing, Queue, What};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,7 +25,7 @@ pub const ETCD_EVENT_CHANGES: i32 = 2;
 /// The state of a watch has changed: etcd_event_watch_state().
 pub const ETCD_EVENT_WATCH_STATE: i32 = 3;
 /// A watch has ended, for the reason that its error tells. The last event of its tag.
-pub const ETCD_EVENT_WATCH_END: i32 = 4;
+pub const ETCD_EVENT_WATCH_END: i32 = 7;
 
 /// A server has confirmed the watch: from etcd_event_revision() on every change is told.
 pub const ETCD_WATCH_LIVE: i32 = 1;
@@ -147,8 +149,8 @@ impl From<Nothing> for Error {
     }
 }
 
-fn queue(queue: *const etcd_queue) -> Result<Queue> {
-    Ok((*handle::find::<Queue>(queue as usize)?).clone())
+fn queue(queue: *const etcd_queue) -> Result<Arc<Queue>> {
+    handle::find(queue as usize)
 }
 
 /// A queue with nothing in it.
@@ -216,12 +218,12 @@ pub unsafe extern "C" fn etcd_submit(
     // SAFETY: as promised by the caller.
     unsafe {
         run(err, || {
-            let client = self::client(client)?;
-            let queue = self::queue(queue)?;
+            let session = handle::find::<Session>(client as usize)?;
+            let (client, queue) = (session.client(), self::queue(queue)?);
             let deadline = deadline(timeout_ms)?;
             match handle::value::<RequestValue>(request)?.wanted()? {
-                Wanted::Operation(operation) => queue.submit(&client, &operation, tag, deadline),
-                Wanted::Watch(watch, mode) => queue.watch(&client, watch, mode, tag, deadline),
+                Wanted::Operation(operation) => queue.submit(client, &operation, tag, deadline),
+                Wanted::Watch(watch, mode) => queue.watch(client, watch, mode, tag, deadline),
             }
         })
     }
@@ -255,10 +257,20 @@ pub unsafe extern "C" fn etcd_queue_next(
     run_plain(|| {
         // SAFETY: as promised by the caller.
         let out = unsafe { place(out) }?;
-        let completion = self::queue(queue)?.next(deadline(timeout_ms)?)?;
-        *out = handle::to_c(EventValue::from(completion));
+        *out = handle::to_c(EventValue::from(next(&*self::queue(queue)?, timeout_ms)?));
         Ok(())
     })
+}
+
+/// The next completion; without waiting, no clock need be read.
+fn next(queue: &Queue, timeout_ms: i64) -> Result<Completion> {
+    if timeout_ms < -1 {
+        deadline(timeout_ms)?;
+    }
+    match queue.try_next() {
+        Err(Nothing::Timeout) if timeout_ms != 0 => Ok(queue.next(deadline(timeout_ms)?)?),
+        taken => Ok(taken?),
+    }
 }
 
 /// Ends one wait in etcd_queue_next() with ETCD_ERR_CANCELED: the next one if nobody waits. The descriptor can be read
@@ -508,7 +520,7 @@ pub unsafe extern "C" fn etcd_watcher_next(
         // SAFETY: as promised by the caller.
         let out = unsafe { place(out) }?;
         let watcher = handle::find::<Watcher>(watcher as usize)?;
-        let completion = watcher.0.next(deadline(timeout_ms)?)?;
+        let completion = next(&watcher.0, timeout_ms)?;
         if completion.is_last() {
             watcher.0.close();
         }

@@ -104,7 +104,9 @@ pub struct etcd_reply {
 #[derive(Default)]
 pub(crate) struct ReplyValue {
     pub revision: i64,
-    pub kvs: Vec<Kv>,
+    /// Who answered, if this is not a part of an answer.
+    header: Option<Header>,
+    keys: Keys,
     /// What was there before, where there are no keys beside it: of a put or deletion.
     pub previous: Vec<KeyValue>,
     pub count: i64,
@@ -115,11 +117,35 @@ pub(crate) struct ReplyValue {
     pub children: Vec<Boxed<ReplyValue>>,
 }
 
-/// A key, or a change of one.
-pub(crate) struct Kv {
-    pub kind: u32,
-    pub kv: KeyValue,
-    pub previous: Option<KeyValue>,
+/// The keys, or the changes.
+#[derive(Default)]
+enum Keys {
+    #[default]
+    None,
+    Found(Vec<KeyValue>),
+    Changed(Vec<Event>),
+}
+
+impl Keys {
+    fn len(&self) -> usize {
+        match self {
+            Keys::None => 0,
+            Keys::Found(kvs) => kvs.len(),
+            Keys::Changed(events) => events.len(),
+        }
+    }
+
+    /// What it is, the key, and what was there before.
+    fn at(&self, i: usize) -> Option<(u32, &KeyValue, Option<&KeyValue>)> {
+        match self {
+            Keys::None => None,
+            Keys::Found(kvs) => kvs.get(i).map(|kv| (ETCD_KV_KEY, kv, None)),
+            Keys::Changed(events) => events.get(i).map(|event| {
+                let kind = if event.kind == EventKind::Put { ETCD_KV_PUT } else { ETCD_KV_DELETE };
+                (kind, &event.kv, event.prev_kv.as_ref())
+            }),
+        }
+    }
 }
 
 impl Value for ReplyValue {
@@ -128,27 +154,11 @@ impl Value for ReplyValue {
     const NAME: &'static str = "reply";
 }
 
-impl From<KeyValue> for Kv {
-    fn from(kv: KeyValue) -> Self {
-        Kv { kind: ETCD_KV_KEY, kv, previous: None }
-    }
-}
-
-impl From<Event> for Kv {
-    fn from(event: Event) -> Self {
-        let kind = match event.kind {
-            EventKind::Put => ETCD_KV_PUT,
-            EventKind::Delete => ETCD_KV_DELETE,
-        };
-        Kv { kind, kv: event.kv, previous: event.prev_kv }
-    }
-}
-
 impl From<WatchBatch> for ReplyValue {
     fn from(batch: WatchBatch) -> Self {
         let last = batch.events.last().map_or(batch.revision, |event| event.kv.mod_revision);
-        let kvs: Vec<Kv> = batch.events.into_iter().map(Kv::from).collect();
-        ReplyValue { revision: last, count: kvs.len() as i64, kvs, ..ReplyValue::default() }
+        let count = batch.events.len() as i64;
+        ReplyValue { revision: last, count, keys: Keys::Changed(batch.events), ..ReplyValue::default() }
     }
 }
 
@@ -175,14 +185,7 @@ impl From<Answer> for ReplyValue {
 
 impl From<Reply> for ReplyValue {
     fn from(Reply { header, body }: Reply) -> Self {
-        let mut value = of_body(body);
-        value.revision = header.revision;
-        value.numbers.extend([
-            (ETCD_FIELD_CLUSTER, header.cluster_id as i64),
-            (ETCD_FIELD_MEMBER, header.member_id as i64),
-            (ETCD_FIELD_RAFT_TERM, header.raft_term as i64),
-        ]);
-        value
+        ReplyValue { revision: header.revision, header: Some(header), ..of_body(body) }
     }
 }
 
@@ -199,10 +202,10 @@ fn of_body(body: Body) -> ReplyValue {
         }
         Body::Lease { id, ttl } => numbers(&[(ETCD_FIELD_LEASE, id), (ETCD_FIELD_TTL, ttl)]),
         Body::LeaseTimeToLive(lease) => {
-            let kv = |key| Kv::from(KeyValue { key, ..KeyValue::default() });
+            let kv = |key| KeyValue { key, ..KeyValue::default() };
             ReplyValue {
                 count: lease.keys.len() as i64,
-                kvs: lease.keys.into_iter().map(kv).collect(),
+                keys: Keys::Found(lease.keys.into_iter().map(kv).collect()),
                 ..numbers(&[(ETCD_FIELD_TTL, lease.ttl), (ETCD_FIELD_GRANTED_TTL, lease.granted_ttl)])
             }
         }
@@ -231,7 +234,7 @@ fn of_body(body: Body) -> ReplyValue {
 fn of_op(reply: OpReply) -> ReplyValue {
     match reply {
         OpReply::Range(range) => ReplyValue {
-            kvs: range.kvs.into_iter().map(Kv::from).collect(),
+            keys: Keys::Found(range.kvs),
             more: range.more,
             count: range.count,
             ..ReplyValue::default()
@@ -307,7 +310,14 @@ impl ReplyValue {
 
     /// A number, if it has it.
     pub fn number(&self, field: i32) -> Option<i64> {
-        self.numbers.iter().find(|(name, _)| *name == field).map(|(_, number)| *number)
+        let own = self.numbers.iter().find(|(name, _)| *name == field).map(|(_, number)| *number);
+        let header = self.header.as_ref();
+        own.or_else(|| match field {
+            ETCD_FIELD_CLUSTER => header.map(|header| header.cluster_id as i64),
+            ETCD_FIELD_MEMBER => header.map(|header| header.member_id as i64),
+            ETCD_FIELD_RAFT_TERM => header.map(|header| header.raft_term as i64),
+            _ => None,
+        })
     }
 }
 
@@ -389,7 +399,7 @@ pub unsafe extern "C" fn etcd_reply_succeeded(reply: *const etcd_reply) -> c_int
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_reply_kvs(reply: *const etcd_reply) -> usize {
     // SAFETY: as promised by the caller.
-    unsafe { getter(reply, |reply| reply.kvs.len()) }
+    unsafe { getter(reply, |reply| reply.keys.len()) }
 }
 
 /// A key of the reply.
@@ -408,8 +418,8 @@ pub unsafe extern "C" fn etcd_reply_kv(
     // SAFETY: as promised by the caller.
     run_plain(|| unsafe {
         give(out, out_size, || {
-            let found = handle::value::<ReplyValue>(reply)?.kvs.get(i).ok_or_else(|| no_such("key", i))?;
-            Ok((&found.kv, found.kind))
+            let found = handle::value::<ReplyValue>(reply)?.keys.at(i);
+            found.map(|(kind, kv, _)| (kv, kind)).ok_or_else(|| no_such("key", i))
         })
     })
 }
@@ -430,7 +440,7 @@ pub unsafe extern "C" fn etcd_reply_previous(
     run_plain(|| unsafe {
         give(out, out_size, || {
             let reply = handle::value::<ReplyValue>(reply)?;
-            let beside = reply.kvs.get(i).and_then(|kv| kv.previous.as_ref());
+            let beside = reply.keys.at(i).and_then(|(_, _, previous)| previous);
             let found = beside.or_else(|| reply.previous.get(i));
             Ok((found.ok_or_else(|| no_such("previous key", i))?, ETCD_KV_PREVIOUS))
         })

@@ -96,9 +96,9 @@ pub const ETCD_SORT_DESCENDING: i32 = 1;
 /// Compares the number of puts; 0 when there is no such key.
 pub const ETCD_TARGET_VERSION: i32 = 0;
 /// Compares the creation revision; 0 when there is no such key.
-pub const ETCD_TARGET_CREATE_REVISION: i32 = 1;
+pub const ETCD_TARGET_CREATE: i32 = 1;
 /// Compares the revision of the last change; 0 when there is no such key.
-pub const ETCD_TARGET_MOD_REVISION: i32 = 2;
+pub const ETCD_TARGET_MOD: i32 = 2;
 /// Compares the lease; 0 for none.
 pub const ETCD_TARGET_LEASE: i32 = 4;
 /// What is there is the same.
@@ -506,8 +506,8 @@ pub unsafe extern "C" fn etcd_txn_compare_int(
 ) -> etcd_status {
     let target = match target {
         ETCD_TARGET_VERSION => Ok(CompareTarget::Version(value)),
-        ETCD_TARGET_CREATE_REVISION => Ok(CompareTarget::CreateRevision(value)),
-        ETCD_TARGET_MOD_REVISION => Ok(CompareTarget::ModRevision(value)),
+        ETCD_TARGET_CREATE => Ok(CompareTarget::CreateRevision(value)),
+        ETCD_TARGET_MOD => Ok(CompareTarget::ModRevision(value)),
         ETCD_TARGET_LEASE => Ok(CompareTarget::Lease(value)),
         _ => Err(Error::invalid(format!("{target} is no ETCD_TARGET_*"))),
     };

@@ -133,7 +133,7 @@ impl Store {
     }
 
     /// Does one request.
-    pub(crate) fn apply(&self, request: &Request) -> Result<Reply> {
+    pub fn apply(&self, request: &Request) -> Result<Reply> {
         self.faults.run(request, || {
             check_size(request, MAX_MESSAGE_BYTES)?;
             txn::check_form(request)?;
