@@ -1,5 +1,6 @@
 //! The tests that need more than the crate: servers, compilers, other languages. One binary, a module a topic.
 
+mod abi;
 mod ambiguity;
 mod callers;
 mod cli;
