@@ -1,8 +1,12 @@
 //! What a fuzzer feeds with bytes: all that reads what users, environments and servers write. Only its builds
 //! have this module; fuzz/run makes and runs them.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 
 use crate::client::endpoints::parse;
 use crate::error::Error;
@@ -10,6 +14,8 @@ use crate::model::*;
 use crate::options::{DefaultScheme, Options, Secret, TABLE};
 use crate::transport::connect::Place;
 use crate::transport::fragments::Fragments;
+use crate::transport::grpc::answer::Messages;
+use crate::transport::grpc::{self, decode::WatchNews, proto};
 use crate::transport::json::Json;
 use crate::transport::json::decode;
 use crate::transport::json::watch::Reader;
@@ -81,6 +87,7 @@ fn request(kind: u8) -> Request {
         b'd' => Request::Delete(DeleteRequest::default()),
         b'e' => Request::LeaseRevoke { id: 1 },
         b'g' => Request::LeaseGrant { id: 1, ttl: 1 },
+        b'h' => Request::HashKv { revision: 0 },
         b'i' => Request::Leases,
         b'k' => Request::LeaseKeepAlive { id: 1 },
         b'l' => Request::LeaseTimeToLive { id: 1, keys: true },
@@ -111,6 +118,78 @@ fn watch(lines: &[u8]) {
         .run(lines);
     let opened = created.recv(Deadline::NEVER, Cancel::NEVER).expect("nothing ends this wait early");
     drop(opened.inspect_err(check));
+}
+
+/// What a server answers by gRPC, behind a letter that says what was asked and a byte that says how many bytes come at
+/// a time; 0 are all. Cut into messages, it is the same however it comes. An `x`: how a call ended.
+pub fn grpc_reply(data: &[u8]) {
+    let [letter, size, body @ ..] = data else { return };
+    if *letter == b'x' {
+        return trailers(body);
+    }
+    let (messages, error) = cut(body, *size as usize);
+    error.iter().for_each(check);
+    let (whole, at_once) = cut(body, 0);
+    assert_eq!((&messages, error.map(|e| e.to_string())), (&whole, at_once.map(|e| e.to_string())));
+    match letter {
+        b'w' => news(messages),
+        _ => messages.into_iter().for_each(|message| drop(grpc::decode::reply(&request(*letter), message))),
+    }
+}
+
+/// The most that max_reply_bytes may be: whoever says so much takes none of it before it has come.
+const LONGEST: usize = 1 << 31;
+
+fn cut(body: &[u8], size: usize) -> (Vec<Bytes>, Option<Error>) {
+    let mut messages = Messages::new(LONGEST);
+    let mut whole = Vec::new();
+    for piece in body.chunks(if size == 0 { body.len().max(1) } else { size }) {
+        messages.push(Bytes::copy_from_slice(piece));
+        loop {
+            match messages.next() {
+                Ok(Some(message)) => whole.push(message),
+                Ok(None) => break,
+                Err(error) => return (whole, Some(error)),
+            }
+        }
+    }
+    (whole, None)
+}
+
+/// A stream of watches. Fragments hold changes back, and lose none.
+fn news(messages: Vec<Bytes>) {
+    let (mut open, mut told, mut handed_on) = (HashMap::<i64, Fragments>::new(), 0, 0);
+    let mut hand_on = |fragments: &mut Fragments, batch: WatchBatch, fragment| {
+        handed_on += fragments.whole_revisions(batch, fragment).map_or(0, |batch| batch.events.len());
+    };
+    for message in messages {
+        let Some(message) = grpc::decode::read::<proto::WatchResponse>(message) else { break };
+        let number = message.watch_id;
+        match grpc::decode::watch(message) {
+            Some(WatchNews::Created(_)) => {}
+            Some(WatchNews::Canceled(error)) => check(&error),
+            Some(WatchNews::Changes { batch, fragment }) => {
+                told += batch.events.len();
+                hand_on(open.entry(number).or_default(), batch, fragment);
+            }
+            None => break,
+        }
+    }
+    open.values_mut().for_each(|fragments| hand_on(fragments, WatchBatch::default(), false));
+    assert_eq!(handed_on, told);
+}
+
+/// A line with the code, and the message, as far as HTTP/2 carries them.
+fn trailers(body: &[u8]) {
+    let (code, message) = body.split_at(body.iter().position(|byte| *byte == b'\n').unwrap_or(body.len()));
+    let mut trailers = HeaderMap::new();
+    for (name, value) in [("grpc-status", code), ("grpc-message", message.trim_ascii_start())] {
+        let Ok(value) = HeaderValue::from_bytes(value) else { return };
+        trailers.insert(name, value);
+    }
+    if let Some(Err(error)) = grpc::status::of_trailers(&trailers) {
+        check(&error);
+    }
 }
 
 /// An error is one line.

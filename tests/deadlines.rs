@@ -9,7 +9,7 @@ use etcd::model::*;
 use etcd::{Client, ErrorKind, Outcome};
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{Etcd, Jitter, Pki, Protocol, VERSIONS, built, client, my_turn, root, run, scratch};
+use crate::support::{Etcd, Jitter, Pki, Protocol, VERSIONS, built, client, my_turn, resolver};
 
 const TIMEOUT: Duration = Duration::from_millis(800);
 /// What a call may take beyond its timeout, on a machine without jitter.
@@ -316,23 +316,22 @@ fn a_write_into_a_black_hole_before_etcd_is_unknown() {
 #[test]
 fn a_resolver_that_never_answers_holds_nothing_up_and_costs_no_etcd_beside_it_its_turn() {
     let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
-    let shim = scratch("programs").join("slow_dns.so");
-    run(Command::new("gcc")
-        .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
-        .arg(&shim)
-        .arg(root().join("tests/c/slow_dns.c")));
     let ask = |servers: &str| {
         let mut tool = Command::new(built().join("etcd-api"));
-        tool.args(["-s", servers, "--request-timeout-ms", "800", "get", "k"]).env("LD_PRELOAD", &shim);
+        tool.args(["-s", servers, "--request-timeout-ms", "800", "get", "k"]).env("LD_PRELOAD", resolver());
         let (start, jitter) = (Instant::now(), Jitter::measure());
         let output = tool.output().expect("it runs");
         (start.elapsed(), jitter.worst(), output)
     };
-    let (took, jitter, output) = ask("stalled.invalid:2379");
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(took <= TIMEOUT + 3 * SLACK + jitter, "with the program's start: {took:?}");
-    assert!(errors.contains("stalled.invalid") && errors.contains("no connection in time"), "{errors}");
     client(&etcd.servers(), &[]).put("k", "found", 0).expect("a put");
-    let (_, _, output) = ask(&format!("stalled.invalid:2379,{}", etcd.servers()));
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "found\n", "{output:?}");
+    for protocol in Protocol::BOTH {
+        let (took, jitter, output) = ask(&protocol.endpoints("stalled.invalid:2379"));
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(took <= TIMEOUT + 3 * SLACK + jitter, "{protocol:?}, with the program's start: {took:?}");
+        let told = errors.contains("stalled.invalid") && errors.contains("no connection in time");
+        assert!(told, "{protocol:?}: {errors}");
+        let servers = format!("stalled.invalid:2379,{}", etcd.servers());
+        let (_, _, output) = ask(&protocol.endpoints(&servers));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "found\n", "{protocol:?}: {output:?}");
+    }
 }

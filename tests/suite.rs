@@ -19,6 +19,7 @@ mod identity;
 mod install;
 mod limits;
 mod members;
+mod names;
 mod programs;
 mod sanitized;
 mod security;

@@ -141,6 +141,11 @@ impl Client {
             .during("close the client"))
     }
 
+    /// Whether it has a store of this process instead of servers.
+    pub fn is_embedded(&self) -> bool {
+        self.0.endpoints.are_embedded()
+    }
+
     /// What the client has been through, as a number.
     pub fn counter(&self, counted: Counted) -> u64 {
         let counters = &self.0.counters;

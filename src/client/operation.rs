@@ -43,6 +43,11 @@ pub enum Answer {
 pub type Told = Box<dyn FnOnce(Result<Answer>) + Send>;
 
 impl Operation {
+    /// Whether it changes nothing.
+    pub fn reads_only(&self) -> bool {
+        matches!(self, Operation::Request(request) if request.reads_only())
+    }
+
     /// A request as it is.
     pub fn request(request: Request) -> Self {
         Operation::Request(Arc::new(request))

@@ -153,6 +153,11 @@ impl Queue {
     /// # Errors
     /// `InvalidArgument` for a tag that is 0 or in use, `Closed`. Nothing was started then, and nothing comes.
     pub fn submit(&self, client: &Client, operation: &Operation, tag: u64, deadline: Deadline) -> Result<()> {
+        if operation.reads_only()
+            && let Some(answer) = client.run_at_once(operation)
+        {
+            return self.0.push_new(Completion { tag, what: What::Answer(answer) });
+        }
         self.0.open(tag)?;
         if let Some(answer) = client.run_at_once(operation) {
             self.0.push(Completion { tag, what: What::Answer(answer) });
@@ -354,6 +359,17 @@ fn no_pipe(error: &io::Error) -> Error {
 }
 
 impl State {
+    /// Whether something can be submitted with this tag.
+    fn check(&self, tag: u64) -> Result<()> {
+        if self.closed {
+            return Err(Error::new(ErrorKind::Closed, "the queue was freed"));
+        }
+        if tag == 0 || self.tags.contains_key(&tag) {
+            return Err(Error::invalid(format!("tag {tag} is 0 or in use")));
+        }
+        Ok(())
+    }
+
     fn has_something(&self) -> bool {
         !self.items.is_empty() || self.wakes > 0
     }
@@ -363,13 +379,17 @@ impl Shared {
     /// Takes a tag into use.
     fn open(&self, tag: u64) -> Result<()> {
         let mut state = lock(&self.state);
-        if state.closed {
-            return Err(Error::new(ErrorKind::Closed, "the queue was freed"));
-        }
-        if tag == 0 || state.tags.contains_key(&tag) {
-            return Err(Error::invalid(format!("tag {tag} is 0 or in use")));
-        }
+        state.check(tag)?;
         state.tags.insert(tag, Open::default());
+        Ok(())
+    }
+
+    /// The first and last word of a tag.
+    fn push_new(&self, item: Completion) -> Result<()> {
+        let mut state = lock(&self.state);
+        state.check(item.tag)?;
+        state.items.push_back(item);
+        self.signal(&mut state);
         Ok(())
     }
 

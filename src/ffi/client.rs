@@ -56,6 +56,11 @@ pub fn deadline(timeout_ms: i64) -> Result<Deadline> {
     }
 }
 
+/// The same for a call: on an embedded store, which answers at once, no clock need be read.
+pub fn deadline_for(client: &Client, timeout_ms: i64) -> Result<Deadline> {
+    if client.is_embedded() && timeout_ms >= 0 { Ok(Deadline::NEVER) } else { deadline(timeout_ms) }
+}
+
 /// The client behind a handle.
 pub fn client(handle: *mut etcd_client) -> Result<Client> {
     Ok(handle::find::<Session>(handle as usize)?.client().clone())
@@ -247,7 +252,8 @@ pub unsafe extern "C" fn etcd_call(
             if let Some(out) = out.as_mut() {
                 *out = ptr::null_mut();
             }
-            let client = handle::find::<Session>(client as usize)?;
+            let session = handle::find::<Session>(client as usize)?;
+            let client = session.client();
             let operation = match handle::value::<RequestValue>(request)?.wanted()? {
                 Wanted::Operation(operation) => operation,
                 Wanted::Watch(..) => {
@@ -255,7 +261,7 @@ pub unsafe extern "C" fn etcd_call(
                 }
             };
             let token = token(cancel)?;
-            let answer = client.client().run(&operation, deadline(timeout_ms)?, &token)?;
+            let answer = client.run(operation, deadline_for(client, timeout_ms)?, &token)?;
             if let Some(out) = out.as_mut() {
                 *out = handle::to_c(ReplyValue::from(answer));
             }
@@ -299,7 +305,7 @@ pub unsafe extern "C" fn etcd_pages_open(
             let out = place(out)?;
             let client = self::client(client)?;
             let wanted = handle::value::<RequestValue>(request)?.wanted()?;
-            let pages = match &wanted {
+            let pages = match wanted {
                 Wanted::Operation(operation) => client.pages(operation)?,
                 Wanted::Watch(..) => return Err(Error::invalid("only a get has pages")),
             };

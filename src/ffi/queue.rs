@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libc::c_int;
 
-use super::client::{client, deadline, place};
+use super::client::{client, deadline, deadline_for, place};
 use super::handle::{self, Boxed, Shared, Table, Value};
 use super::packed;
 use super::reply::{ReplyValue, etcd_reply};
@@ -220,10 +220,10 @@ pub unsafe extern "C" fn etcd_submit(
         run(err, || {
             let session = handle::find::<Session>(client as usize)?;
             let (client, queue) = (session.client(), self::queue(queue)?);
-            let deadline = deadline(timeout_ms)?;
+            let deadline = deadline_for(client, timeout_ms)?;
             match handle::value::<RequestValue>(request)?.wanted()? {
-                Wanted::Operation(operation) => queue.submit(client, &operation, tag, deadline),
-                Wanted::Watch(watch, mode) => queue.watch(client, watch, mode, tag, deadline),
+                Wanted::Operation(operation) => queue.submit(client, operation, tag, deadline),
+                Wanted::Watch(watch, mode) => queue.watch(client, watch.clone(), *mode, tag, deadline),
             }
         })
     }
@@ -495,7 +495,7 @@ pub unsafe extern "C" fn etcd_watcher_open(
                 return Err(Error::invalid("the request is no watch"));
             };
             let queue = Queue::new(DEFAULT_MAX_BYTES);
-            queue.watch(&client, watch, mode, ONLY, confirm_by)?;
+            queue.watch(&client, watch.clone(), *mode, ONLY, confirm_by)?;
             *out = handle::give(Watcher(queue)) as *mut etcd_watcher;
             Ok(())
         })

@@ -1,7 +1,7 @@
 //! Requests: what is wanted, as values. Their comments are the header's.
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use super::handle::{self, Value};
 use super::status::{etcd_status, run_plain};
@@ -140,10 +140,9 @@ pub(crate) struct RequestValue {
 }
 
 /// What a request comes to.
-#[derive(Clone)]
 pub(crate) enum Wanted {
     /// One answer.
-    Operation(Arc<Operation>),
+    Operation(Operation),
     /// A stream.
     Watch(WatchRequest, WatchMode),
 }
@@ -218,8 +217,8 @@ impl RequestValue {
     }
 
     /// What it comes to.
-    pub fn wanted(&self) -> Result<Wanted> {
-        self.finished.get_or_init(|| self.finish()).clone()
+    pub fn wanted(&self) -> Result<&Wanted> {
+        self.finished.get_or_init(|| self.finish()).as_ref().map_err(Clone::clone)
     }
 
     fn finish(&self) -> Result<Wanted> {
@@ -249,7 +248,7 @@ impl RequestValue {
             Draft::StatusOfAll => Operation::StatusOfAll,
             Draft::SyncMembers => Operation::SyncMembers,
         };
-        Ok(Wanted::Operation(Arc::new(operation)))
+        Ok(Wanted::Operation(operation))
     }
 
     /// The operation that it is in a transaction, and how much is in it.

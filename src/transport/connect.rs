@@ -86,7 +86,7 @@ impl std::fmt::Display for ConnectFailed {
 impl std::error::Error for ConnectFailed {}
 
 /// A name that the system's resolver does not know.
-pub fn no_such_host() -> Error {
+fn no_such_host() -> Error {
     Error::new(ErrorKind::Unavailable, "no such host").advise("is the name spelled right?")
 }
 

@@ -13,7 +13,7 @@ mod servers;
 mod tools;
 
 #[allow(unused_imports, reason = "each test binary needs some of it")]
-pub use alone::{alone, my_turn};
+pub use alone::{alone, alone_with, my_turn};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use cluster::{Cluster, Trouble, Whom};
 #[allow(unused_imports, reason = "each test binary needs some of it")]

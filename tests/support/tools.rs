@@ -91,6 +91,18 @@ pub fn program(source: &str, language: Language) -> PathBuf {
     entry.or_insert_with(build).clone()
 }
 
+/// What a process that loads it before all else resolves names with: tests/c/resolver.c.
+pub fn resolver() -> &'static Path {
+    static RESOLVER: OnceLock<PathBuf> = OnceLock::new();
+    RESOLVER.get_or_init(|| {
+        let shim = scratch("programs").join("resolver.so");
+        let mut compiler = Command::new("gcc");
+        compiler.args(["-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&shim);
+        run(compiler.arg(root().join("tests/c/resolver.c")));
+        shim
+    })
+}
+
 /// A call of a program that finds the built library.
 pub fn call(program: &Path) -> Command {
     let mut command = Command::new(program);

@@ -89,7 +89,7 @@ impl Answer {
 }
 
 /// Cuts a stream of bytes into gRPC's messages.
-struct Messages {
+pub struct Messages {
     limit: usize,
     /// What came last, as long as no message goes on from before.
     rest: Bytes,
@@ -103,11 +103,11 @@ const PREFIX: usize = 5;
 const BELIEVED: usize = 1 << 20;
 
 impl Messages {
-    fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Messages { limit, rest: Bytes::new(), partial: BytesMut::new() }
     }
 
-    fn push(&mut self, data: Bytes) {
+    pub fn push(&mut self, data: Bytes) {
         if self.partial.is_empty() && self.rest.is_empty() {
             self.rest = data;
         } else {
@@ -115,7 +115,7 @@ impl Messages {
         }
     }
 
-    fn next(&mut self) -> Result<Option<Bytes>> {
+    pub fn next(&mut self) -> Result<Option<Bytes>> {
         if !self.partial.is_empty() {
             let Some(length) = self.length_of(&self.partial)? else { return Ok(None) };
             if self.partial.len() < PREFIX + length {

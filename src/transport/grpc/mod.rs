@@ -1,15 +1,15 @@
 //! etcd's own protocol: gRPC over HTTP/2, for servers from 3.3 on. Calls share one connection, which the calling
 //! threads drive ([`link`]); watches and keep-alives share another one, which has a thread ([`streams`]).
 
-mod answer;
-mod decode;
+pub(crate) mod answer;
+pub(crate) mod decode;
 mod encode;
 mod link;
 #[allow(clippy::doc_markdown)]
-mod proto;
+pub(crate) mod proto;
 mod route;
 mod socket;
-mod status;
+pub(crate) mod status;
 mod streams;
 
 use std::future::Future;

@@ -1,10 +1,10 @@
 //! How ureq reaches an endpoint: our connections as it wants them.
 
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
@@ -14,10 +14,9 @@ use ureq::unversioned::transport::{
 
 use super::interrupt;
 use crate::sys;
-use crate::transport::connect::{self, ConnectFailed, Place, connect_tcp};
+use crate::transport::connect::{ConnectFailed, Place, connect_tcp, look_up};
 use crate::transport::timed::Timed;
 use crate::transport::tls::{Tls, TlsStream};
-use crate::wait::lock;
 
 /// Opens connections.
 #[derive(Debug)]
@@ -38,11 +37,14 @@ impl Connect {
         known: impl FnOnce(&Arc<Stream>) -> io::Result<()>,
     ) -> io::Result<Arc<Stream>> {
         let until = interrupt::connect_by().into_iter().chain(after(details.timeout)).min();
-        let stream = Arc::new(match (&self.place, &self.tls) {
-            (Place::Unix(path), _) => Stream::Unix(sys::connect_unix(path, until)?),
-            (Place::Tcp { .. }, None) => Stream::Tcp(connect_tcp(&details.addrs, until)?),
-            (Place::Tcp { host, .. }, Some(tls)) => {
-                Stream::Tls(Box::new(tls.start(host, connect_tcp(&details.addrs, until)?)?))
+        let stream = Arc::new(match &self.place {
+            Place::Unix(path) => Stream::Unix(sys::connect_unix(path, until)?),
+            Place::Tcp { host, port } => {
+                let socket = connect_tcp(&look_up(host, *port, until)?, until)?;
+                match &self.tls {
+                    None => Stream::Tcp(socket),
+                    Some(tls) => Stream::Tls(Box::new(tls.start(host, socket)?)),
+                }
             }
         });
         known(&stream)?;
@@ -194,46 +196,18 @@ fn timed(error: io::Error, timeout: NextTimeout) -> ureq::Error {
     }
 }
 
-/// How long an answer of the system's resolver is used: ureq asks before each request, also when it then
-/// takes a connection that is open.
-const NAMES_KEPT: Duration = Duration::from_secs(1);
+/// Finds no address: ureq asks before each request, also when it then takes a connection that is open. [`Connect`]
+/// asks when it opens one.
+#[derive(Debug)]
+pub struct NoLookUp;
 
-/// Finds the addresses of one endpoint.
-#[derive(Debug, Default)]
-pub struct Resolve {
-    last: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
-}
-
-impl Resolve {
-    fn look_up(&self, host: &str, port: u16, timeout: NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
-        if let Some((when, addresses)) = &*lock(&self.last)
-            && when.elapsed() < NAMES_KEPT
-        {
-            return Ok(addresses.clone());
-        }
-        let until = timeout.not_zero().and_then(|time| Instant::now().checked_add(*time));
-        let addresses = connect::look_up(host, port, until).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => ureq::Error::Timeout(timeout.reason),
-            io::ErrorKind::HostUnreachable => ureq::Error::HostNotFound,
-            _ => error.into(),
-        })?;
-        *lock(&self.last) = Some((Instant::now(), addresses.clone()));
-        Ok(addresses)
-    }
-}
-
-impl Resolver for Resolve {
+impl Resolver for NoLookUp {
     fn resolve(
         &self,
-        uri: &Uri,
+        _: &Uri,
         _: &ureq::config::Config,
-        timeout: NextTimeout,
+        _: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let addresses =
-            self.look_up(uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80), timeout)?;
-        let mut found = ResolvedSocketAddrs::from_fn(|_| (Ipv4Addr::UNSPECIFIED, 0).into());
-        // As many as ureq's list holds.
-        addresses.into_iter().take(16).for_each(|address| found.push(address));
-        if found.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(found) }
+        Ok(self.empty())
     }
 }

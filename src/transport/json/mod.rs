@@ -14,9 +14,9 @@ use ureq::http::Response;
 use ureq::typestate::WithBody;
 use ureq::{Agent, RequestBuilder};
 
-use self::connect::{Connect, Resolve};
+use self::connect::{Connect, NoLookUp};
 use self::interrupt::Interruptible;
-use super::connect::{ConnectFailed, Place, no_such_host};
+use super::connect::{ConnectFailed, Place};
 use super::tls::{self, Tls};
 use super::{Context, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Outcome, Result};
@@ -76,13 +76,10 @@ impl Json {
         }
         let connect = Some(self.time_to_connect(context));
         let sent = match body {
-            None => {
-                let request = self.agent.get(url).config().timeout_global(left);
-                request.timeout_resolve(connect).timeout_connect(connect).build().call()
-            }
+            None => self.agent.get(url).config().timeout_global(left).timeout_connect(connect).build().call(),
             Some(body) => {
                 let request = authorized(self.agent.post(url), context).config().timeout_global(left);
-                request.timeout_resolve(connect).timeout_connect(connect).build().send(body)
+                request.timeout_connect(connect).build().send(body)
             }
         };
         sent.map_err(|error| self.fault(error, context))
@@ -107,11 +104,10 @@ impl Json {
                 Ok(failed) => failed.into_error(),
                 Err(other) => unanswered(ErrorKind::Unavailable, other.to_string()),
             },
-            ureq::Error::Timeout(ureq::Timeout::Resolve | ureq::Timeout::Connect) => {
+            ureq::Error::Timeout(ureq::Timeout::Connect) => {
                 Error::new(ErrorKind::Timeout, "no connection in time")
             }
             ureq::Error::Timeout(_) => unanswered(ErrorKind::Timeout, "no answer in time".into()),
-            ureq::Error::HostNotFound => no_such_host(),
             ureq::Error::Io(io) if tls::fault_of(&io).is_some() => {
                 tls::fault_of(&io).expect("just looked at")
             }
@@ -192,11 +188,10 @@ fn new_agent(place: &Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) ->
         .proxy(None)
         .user_agent(concat!("etcd-api/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(connect_timeout))
-        .timeout_resolve(Some(connect_timeout))
         .max_idle_connections(IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .build();
-    Agent::with_parts(config, Connect::new(place, tls), Resolve::default())
+    Agent::with_parts(config, Connect::new(place, tls), NoLookUp)
 }
 
 impl Transport for Json {

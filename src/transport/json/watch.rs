@@ -66,8 +66,7 @@ impl Json {
         let _interruptible = self.interruptible(context);
         let request = authorized(agent.post(format!("{}{path}", self.base)), context);
         let connect = Some(self.time_to_connect(context));
-        let config = request.config().timeout_resolve(connect).timeout_connect(connect);
-        let sent = config.build().send(body);
+        let sent = request.config().timeout_connect(connect).build().send(body);
         sent.map_err(|error| self.fault(error, context))
     }
 }

@@ -9,7 +9,7 @@ mod requests;
 mod sockets;
 mod state;
 
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::sync::{Arc, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -75,7 +75,9 @@ pub enum After {
 
 /// Forwards connections to a server, badly if told so. When dropped, its connections and its port are closed.
 pub struct Proxy {
-    port: u16,
+    address: SocketAddrV4,
+    /// The port of the server behind it.
+    server: u16,
     listener: Arc<TcpListener>,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
@@ -85,24 +87,35 @@ impl Proxy {
     /// A proxy on a free port in front of the server on this one. It need not run yet: as long as it doesn't,
     /// connections are closed at once.
     pub fn start(server: u16) -> Self {
-        let (listener, port) = sockets::listen();
+        let (listener, address) = sockets::listen();
+        Self::run(listener, address, server)
+    }
+
+    /// Another one in front of the same server, on the same port of another address of this machine.
+    pub fn start_beside(&self, address: Ipv4Addr) -> Self {
+        let address = SocketAddrV4::new(address, self.port());
+        let listener = TcpListener::bind(address).expect("nobody else has this port there");
+        Self::run(listener, address, self.server)
+    }
+
+    fn run(listener: TcpListener, address: SocketAddrV4, server: u16) -> Self {
         let listener = Arc::new(listener);
         let shared = Arc::new(Shared::new());
         let acceptor = std::thread::spawn({
             let (shared, listener) = (shared.clone(), listener.clone());
             move || accept(&shared, &listener, server)
         });
-        Proxy { port, listener, shared, acceptor: Some(acceptor) }
+        Proxy { address, server, listener, shared, acceptor: Some(acceptor) }
     }
 
     /// Where it listens.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// Where it listens, as the address of a server.
     pub fn servers(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.address.to_string()
     }
 
     /// From now on all connections are treated like this; only bytes that are already being written go on.

@@ -1,6 +1,6 @@
 //! What is done to sockets at once, whatever their threads are doing.
 
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -72,14 +72,15 @@ fn close_by_reset(socket: &TcpStream) {
 
 /// Listens on a free port that stays reserved while connections are refused: the system does that only for ports
 /// that were asked for by number.
-pub(crate) fn listen() -> (TcpListener, u16) {
+pub(crate) fn listen() -> (TcpListener, SocketAddrV4) {
     loop {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("bound").port();
         drop(free);
         // Fails when another process was faster to take the port.
-        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            return (listener, port);
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        if let Ok(listener) = TcpListener::bind(address) {
+            return (listener, address);
         }
     }
 }
