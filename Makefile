@@ -25,7 +25,7 @@ installed := $(lib)/libetcd.so.$(version) $(lib)/$(soname) $(lib)/libetcd.so $(l
              $(DESTDIR)$(PREFIX)/include/etcd-api.h $(DESTDIR)$(PREFIX)/bin/etcd-api \
              $(man) $(bash) $(zsh) $(fish)
 
-.PHONY: all lib demo test check long bench fuzz header docs install uninstall clean
+.PHONY: all lib demo test check long bench fuzz header abi docs install uninstall clean
 
 all: lib
 
@@ -61,6 +61,10 @@ check:
 # The header is generated at every build; this makes it the committed one.
 header: lib
 	cp "$$(ls -t $(built)/build/etcd-api-*/out/etcd-api.h | head -n 1)" include/etcd-api.h
+
+# What binaries may rely on from now on, as abidiff reads it. What was released only grows.
+abi:
+	tests/abi/dump include/etcd-api.h > tests/abi/etcd-api.abi
 
 # CONFIGURATION.md is the table of options in src/options.rs as a document.
 docs: lib

@@ -143,7 +143,8 @@ impl Client {
         self.close();
         self.0.pool.stop();
         self.0.clock.stop();
-        if self.0.pool.join(deadline) && in_time {
+        let ended = self.0.pool.join(deadline) && self.0.clock.join(deadline);
+        if ended && in_time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
