@@ -9,8 +9,10 @@ fn main() {
     println!("cargo:rerun-if-changed=cbindgen.toml");
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is readable");
     // In the order in which the header has them.
-    let rooms =
-        ["types", "classic", "library", "status", "options", "client", "request", "reply", "queue", "packed"];
+    let rooms = [
+        "types", "classic", "library", "status", "options", "client", "request", "reply", "queue", "hold",
+        "packed",
+    ];
     let sources = rooms.map(|room| root.join("src/ffi").join(room).with_extension("rs"));
     let header = sources.iter().fold(cbindgen::Builder::new(), |builder, source| builder.with_src(source));
     let header = header.with_config(config);

@@ -400,6 +400,11 @@
 #define ETCD_FIELD_KEYS 51
 
 /**
+ * What a lock's place says to people who look at the queue. Bytes. Lock.
+ */
+#define ETCD_FIELD_VALUE 52
+
+/**
  * Sort by the key's bytes.
  */
 #define ETCD_SORT_BY_KEY 0
@@ -655,6 +660,21 @@
 #define ETCD_EVENT_WATCH_END 7
 
 /**
+ * A lock or leadership is held now: etcd_queue_take_hold(). Its token is etcd_event_revision().
+ */
+#define ETCD_EVENT_ACQUIRED 4
+
+/**
+ * It is lost, for the reason that its error tells. The last event of its tag, before all that wait.
+ */
+#define ETCD_EVENT_LOST 5
+
+/**
+ * Who leads an election: the one key of its reply, whose value is what is proclaimed; no key: nobody.
+ */
+#define ETCD_EVENT_LEADER 6
+
+/**
  * A server has confirmed the watch: from etcd_event_revision() on every change is told.
  */
 #define ETCD_WATCH_LIVE 1
@@ -766,6 +786,11 @@ typedef struct etcd_error etcd_error;
  * was freed.
  */
 typedef struct etcd_event etcd_event;
+
+/**
+ * A held lock or leadership. Kept alive by the library until it is released, freed, or lost; once lost, for good.
+ */
+typedef struct etcd_hold etcd_hold;
 
 /**
  * The settings of a client. One thread builds them; afterwards any number of clients may be opened with them.
@@ -1880,6 +1905,179 @@ void etcd_watcher_wake(struct etcd_watcher *watcher);
  * Does not block. Any thread.
  */
 void etcd_watcher_free(struct etcd_watcher *watcher);
+
+/**
+ * Wants a lock: for etcd_acquire() and etcd_submit(). In one fair queue with `etcdctl lock`, etcd's own Lock RPC, and
+ * programs that use etcd's package concurrency. It is kept alive until it is released or lost.
+ *
+ * name: the lock's name, not empty; copied. What it is known by: the keys NAME/….
+ * Fields: ETCD_FIELD_TTL (seconds, 10 unless set) is how long it outlives a holder that died; ETCD_FIELD_VALUE is
+ *   information for people who look at the queue.
+ * Returns a request for etcd_request_free().
+ */
+struct etcd_request *etcd_request_lock(const uint8_t *name,
+                                       size_t name_len);
+
+/**
+ * Wants the leadership of an election: as etcd_request_lock(), in one queue with `etcdctl elect`.
+ *
+ * name: as in etcd_request_lock(). value: what is proclaimed once it leads; copied.
+ * Returns a request for etcd_request_free().
+ */
+struct etcd_request *etcd_request_campaign(const uint8_t *name,
+                                           size_t name_len,
+                                           const uint8_t *value,
+                                           size_t value_len);
+
+/**
+ * Follows an election: for etcd_submit() only. Its events (ETCD_EVENT_LEADER) tell who leads, beginning with now: each
+ * leader and each value proclaimed, in order, once, through outages and compactions.
+ *
+ * name: as in etcd_request_lock().
+ * Returns a request for etcd_request_free().
+ */
+struct etcd_request *etcd_request_observe(const uint8_t *name,
+                                          size_t name_len);
+
+/**
+ * Who leads an election, or holds a lock.
+ *
+ * name: as in etcd_request_lock().
+ * Returns a request for etcd_request_free(). Its reply has one key, whose create_revision is the token and whose value
+ *   is what is proclaimed; none while nobody leads.
+ */
+struct etcd_request *etcd_request_leader(const uint8_t *name,
+                                         size_t name_len);
+
+/**
+ * Who holds a lock, and who waits for it.
+ *
+ * name: as in etcd_request_lock().
+ * Returns a request for etcd_request_free(). Its reply has the keys of the queue in their order, the holder's first;
+ *   their create_revision is the token. A child for each has ETCD_FIELD_LEASE and ETCD_FIELD_TTL, the seconds left.
+ */
+struct etcd_request *etcd_request_lock_queue(const uint8_t *name,
+                                             size_t name_len);
+
+/**
+ * Takes a place out of a lock's queue, whoever made it: breaks the lock if it is the holder's, who is told.
+ *
+ * name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken.
+ * Returns a request for etcd_request_free(). Its reply has the key that was removed. ETCD_ERR_NOT_HELD: there is none.
+ */
+struct etcd_request *etcd_request_lock_break(const uint8_t *name,
+                                             size_t name_len,
+                                             int64_t token);
+
+/**
+ * Starts the TTL of a place in a lock's queue anew, whoever made it.
+ *
+ * name: as in etcd_request_lock(). token: the place's.
+ * Returns a request for etcd_request_free(). Its reply has ETCD_FIELD_LEASE and ETCD_FIELD_TTL. ETCD_ERR_NOT_HELD:
+ *   there is none.
+ */
+struct etcd_request *etcd_request_lock_renew(const uint8_t *name,
+                                             size_t name_len,
+                                             int64_t token);
+
+/**
+ * Releases a hold.
+ *
+ * hold: kept by the request; it may be freed at once, which releases it, too.
+ * Returns a request for etcd_request_free(). Success: it is released. ETCD_ERR_NOT_HELD: it was not held any more. Any
+ *   other error: no server has confirmed it; it is not renewed any more and ends with its lease.
+ */
+struct etcd_request *etcd_request_release(const struct etcd_hold *hold);
+
+/**
+ * Gives a leader's key another value, if it still leads: the next word that observers are told.
+ *
+ * hold: kept by the request. value: copied.
+ * Returns a request for etcd_request_free(). ETCD_ERR_NOT_HELD: it does not lead any more.
+ */
+struct etcd_request *etcd_request_proclaim(const struct etcd_hold *hold,
+                                           const uint8_t *value,
+                                           size_t value_len);
+
+/**
+ * Waits until a lock or leadership is held.
+ *
+ * client, request: from etcd_request_lock() or etcd_request_campaign().
+ * timeout_ms: how long to wait for others; -1: as long as it takes, 0: not at all: ETCD_ERR_TIMEOUT when somebody else
+ *   holds it. On any failure its place in the queue is given up.
+ * cancel: ends the wait from another thread; NULL: nothing does but closing the client.
+ * out: the hold, for etcd_hold_free().
+ * Blocks, at most for the timeout. Any thread.
+ * Errors: ETCD_ERR_TIMEOUT, ETCD_ERR_CANCELED; ETCD_ERR_LOST: its place in the queue vanished while it waited; those of
+ *   etcd_call().
+ */
+etcd_status etcd_acquire(struct etcd_client *client,
+                         const struct etcd_request *request,
+                         int64_t timeout_ms,
+                         struct etcd_cancel *cancel,
+                         struct etcd_hold **out,
+                         struct etcd_error **err);
+
+/**
+ * Takes what is held by a tag whose ETCD_EVENT_ACQUIRED came. Without this, canceling the tag releases it.
+ *
+ * out: the hold, for etcd_hold_free().
+ * Does not block. Any thread.
+ * Errors: ETCD_ERR_KEY_NOT_FOUND: nothing is held by it (any more), or it was taken. ETCD_ERR_INVALID_ARGUMENT,
+ *   ETCD_ERR_CLOSED.
+ */
+etcd_status etcd_queue_take_hold(struct etcd_queue *queue,
+                                 uint64_t tag,
+                                 struct etcd_hold **out);
+
+/**
+ * The fencing token: it grows with every new holder. A resource that refuses what comes with a smaller one than it has
+ * seen is safe from holders that do not know yet that they are none.
+ *
+ * Returns the token; 0 for what is no hold.
+ * Does not block. Any thread, as for every function on a hold.
+ */
+int64_t etcd_hold_token(const struct etcd_hold *hold);
+
+/**
+ * Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the server
+ * can give the lock to the next one.
+ */
+int etcd_hold_is_held(const struct etcd_hold *hold);
+
+/**
+ * For how many milliseconds it is held for sure yet, should no server be reached any more; 0: it is not.
+ */
+int64_t etcd_hold_remaining_ms(const struct etcd_hold *hold);
+
+/**
+ * The key that is its place in the queue.
+ *
+ * buf, cap: where its bytes go, as many as fit. len: how many it has.
+ * Errors: ETCD_ERR_TOO_LARGE: they did not fit. ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+ */
+etcd_status etcd_hold_key(const struct etcd_hold *hold,
+                          uint8_t *buf,
+                          size_t cap,
+                          size_t *len);
+
+/**
+ * Lets a transaction be done only while it is held: adds a comparison of its key. That it fails is told by
+ * etcd_reply_succeeded().
+ *
+ * txn: from etcd_request_txn(), not run yet.
+ * Does not block. The thread that builds the request.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+ */
+etcd_status etcd_hold_guard(const struct etcd_hold *hold,
+                            struct etcd_request *txn);
+
+/**
+ * Frees a hold: it is released in the background. NULL is fine and does nothing.
+ *
+ * Does not block. Any thread, in any order with clients and queues.
+ */
+void etcd_hold_free(struct etcd_hold *hold);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -661,6 +661,20 @@ pub struct Reply {
     pub body: Body,
 }
 
+impl Reply {
+    /// One that has these keys.
+    pub fn of_range(revision: i64, kvs: Vec<KeyValue>) -> Self {
+        let header = Header { revision, ..Header::default() };
+        let count = kvs.len() as i64;
+        Reply { header, body: Body::Range(RangeReply { kvs, more: false, count }) }
+    }
+
+    /// One about a lease.
+    pub fn of_lease(id: i64, ttl: i64) -> Self {
+        Reply { header: Header::default(), body: Body::Lease { id, ttl } }
+    }
+}
+
 /// Whether a key was written or went away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventKind {

@@ -84,7 +84,8 @@ impl Session {
 
     fn unlock_named(&self, name: Vec<u8>, index: &[u8]) -> Result<()> {
         let token = parse_index(index)?;
-        let place = lock::find(&self.client, &self.client.context(), &name, token)?.ok_or_else(|| not_held(&name, token))?;
+        let place = lock::find(&self.client, &self.client.context(), &name, token)?
+            .ok_or_else(|| not_held(&name, token))?;
         // Found and gone a moment later is as good as released: nobody holds it by this index.
         let released = lock::release(&self.client, &self.client.context(), &place.key, token);
         // Ending the lease is as good as the release: the place goes with it.

@@ -32,7 +32,7 @@ use self::endpoints::Endpoints;
 use self::identity::Identity;
 pub use self::lease::Lease;
 use self::namespace::Namespace;
-pub use self::operation::{Answer, Operation, Told};
+pub use self::operation::{Answer, Operation, Steps, Told};
 pub use self::pages::Pages;
 use self::patrol::Patrol;
 use self::pool::Pool;

@@ -75,7 +75,8 @@ impl Client {
     /// used, maybe before this returns; `lost`, once, when it is lost after that.
     pub(crate) fn join_session(&self, ttl: i64, name: &[u8], lost: Lost, ready: Ready) -> Membership {
         let mut sessions = lock(&self.0.sessions.0);
-        let open = sessions.iter().find(|session| session.ttl == ttl && lock(&session.state).is_open_for(name));
+        let open =
+            sessions.iter().find(|session| session.ttl == ttl && lock(&session.state).is_open_for(name));
         let (session, is_new) = match open {
             Some(session) => (session.clone(), false),
             None => (Arc::new(Session::new(self, ttl)), true),

@@ -256,9 +256,10 @@ pub unsafe extern "C" fn etcd_call(
             let client = session.client();
             let operation = match handle::value::<RequestValue>(request)?.wanted()? {
                 Wanted::Operation(operation) => operation,
-                Wanted::Watch(..) => {
-                    return Err(Error::invalid("a watch has no end: etcd_submit() or etcd_watcher_open()"));
+                Wanted::Watch(..) | Wanted::Observe(_) => {
+                    return Err(Error::invalid("it has no end: etcd_submit() or etcd_watcher_open()"));
                 }
+                Wanted::Lock(_) => return Err(Error::invalid("a lock: etcd_acquire() or etcd_submit()")),
             };
             let token = token(cancel)?;
             let answer = client.run(operation, deadline_for(client, timeout_ms)?, &token)?;
@@ -307,7 +308,7 @@ pub unsafe extern "C" fn etcd_pages_open(
             let wanted = handle::value::<RequestValue>(request)?.wanted()?;
             let pages = match wanted {
                 Wanted::Operation(operation) => client.pages(operation)?,
-                Wanted::Watch(..) => return Err(Error::invalid("only a get has pages")),
+                _ => return Err(Error::invalid("only a get has pages")),
             };
             *out = handle::give(PagesHandle(std::sync::Mutex::new(pages))) as *mut etcd_pages;
             Ok(())

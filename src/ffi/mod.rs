@@ -7,6 +7,7 @@ pub mod client;
 mod errno;
 mod guard;
 mod handle;
+pub mod hold;
 pub mod library;
 pub mod options;
 pub mod packed;

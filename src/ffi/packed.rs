@@ -1,9 +1,9 @@
 //! Events as bytes, many in one buffer: docs/packed-records.md is the layout in words.
 
 use super::queue::{
-    ETCD_EVENT_CHANGES, ETCD_EVENT_REPLY, ETCD_EVENT_WATCH_END, ETCD_EVENT_WATCH_STATE, ETCD_WATCH_COMPACTED,
-    ETCD_WATCH_LIVE, ETCD_WATCH_PARKED, ETCD_WATCH_PROGRESS, ETCD_WATCH_RESET, ETCD_WATCH_RESUMING,
-    ETCD_WATCH_RESYNCED,
+    ETCD_EVENT_ACQUIRED, ETCD_EVENT_CHANGES, ETCD_EVENT_LEADER, ETCD_EVENT_LOST, ETCD_EVENT_REPLY,
+    ETCD_EVENT_WATCH_END, ETCD_EVENT_WATCH_STATE, ETCD_WATCH_COMPACTED, ETCD_WATCH_LIVE, ETCD_WATCH_PARKED,
+    ETCD_WATCH_PROGRESS, ETCD_WATCH_RESET, ETCD_WATCH_RESUMING, ETCD_WATCH_RESYNCED,
 };
 use super::reply::{ETCD_KV_DELETE, ETCD_KV_KEY, ETCD_KV_PREVIOUS, ETCD_KV_PUT};
 use super::status::status_of;
@@ -112,6 +112,16 @@ fn record(completion: &Completion) -> Record<'_> {
         What::Answer(Err(error)) => of_error(ETCD_EVENT_REPLY, error),
         What::End(error) => of_error(ETCD_EVENT_WATCH_END, error),
         What::News(news) => of_news(news),
+        What::Acquired(hold) => {
+            Record { kind: ETCD_EVENT_ACQUIRED, revision: hold.token, ..Record::default() }
+        }
+        What::Lost(error) => of_error(ETCD_EVENT_LOST, error),
+        What::Leader(revision, leader) => Record {
+            kind: ETCD_EVENT_LEADER,
+            revision: *revision,
+            count: leader.is_some().into(),
+            ..Record::default()
+        },
     };
     record.flags |= if completion.is_last() { ETCD_PACKED_LAST } else { 0 };
     record
@@ -139,7 +149,8 @@ fn of_answer(answer: &Answer) -> Record<'_> {
     let (reply, put_lease) = match answer {
         Answer::Reply(reply) => (reply, 0),
         Answer::PutFor(reply, lease) => (reply, *lease),
-        Answer::Statuses(_) | Answer::Endpoints(_) => return take,
+        Answer::Done => return record,
+        Answer::Statuses(_) | Answer::Endpoints(_) | Answer::Places(..) => return take,
     };
     let revision = reply.header.revision;
     match &reply.body {
@@ -203,6 +214,7 @@ fn kvs(completion: &Completion) -> Vec<(u32, &KeyValue)> {
             }
             kvs
         }
+        What::Leader(_, leader) => leader.iter().map(|kv| (ETCD_KV_KEY, kv)).collect(),
         What::Answer(Ok(Answer::Reply(reply) | Answer::PutFor(reply, _))) => match &reply.body {
             Body::Range(range) => range.kvs.iter().map(|kv| (ETCD_KV_KEY, kv)).collect(),
             Body::Put(prev_kv) => prev_kv.iter().map(previous).collect(),

@@ -8,6 +8,7 @@ use libc::c_int;
 
 use super::client::{client, deadline, deadline_for, place};
 use super::handle::{self, Boxed, Shared, Table, Value};
+use super::hold::{submit_lock, submit_observe};
 use super::packed;
 use super::reply::{ReplyValue, etcd_reply};
 use super::request::{RequestValue, Wanted, etcd_request};
@@ -17,6 +18,7 @@ use crate::classic::Session;
 use crate::client::News;
 use crate::client::queue::{Completion, DEFAULT_MAX_BYTES, Nothing, Queue, What};
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::Reply;
 
 /// An operation has ended, with its reply or an error. The last event of its tag.
 pub const ETCD_EVENT_REPLY: i32 = 1;
@@ -26,6 +28,13 @@ pub const ETCD_EVENT_CHANGES: i32 = 2;
 pub const ETCD_EVENT_WATCH_STATE: i32 = 3;
 /// A watch has ended, for the reason that its error tells. The last event of its tag.
 pub const ETCD_EVENT_WATCH_END: i32 = 7;
+
+/// A lock or leadership is held now: etcd_queue_take_hold(). Its token is etcd_event_revision().
+pub const ETCD_EVENT_ACQUIRED: i32 = 4;
+/// It is lost, for the reason that its error tells. The last event of its tag, before all that wait.
+pub const ETCD_EVENT_LOST: i32 = 5;
+/// Who leads an election: the one key of its reply, whose value is what is proclaimed; no key: nobody.
+pub const ETCD_EVENT_LEADER: i32 = 6;
 
 /// A server has confirmed the watch: from etcd_event_revision() on every change is told.
 pub const ETCD_WATCH_LIVE: i32 = 1;
@@ -104,6 +113,14 @@ impl From<Completion> for EventValue {
                 EventValue { kind: ETCD_EVENT_WATCH_END, status: status_of(&error), ..none.with_error(error) }
             }
             What::News(news) => none.with_news(news),
+            What::Acquired(hold) => EventValue { kind: ETCD_EVENT_ACQUIRED, revision: hold.token, ..none },
+            What::Lost(error) => {
+                EventValue { kind: ETCD_EVENT_LOST, status: status_of(&error), ..none.with_error(error) }
+            }
+            What::Leader(revision, leader) => {
+                let reply = Reply::of_range(revision, leader.into_iter().collect());
+                EventValue { kind: ETCD_EVENT_LEADER, ..none }.with_reply(reply.into())
+            }
         }
     }
 }
@@ -149,7 +166,7 @@ impl From<Nothing> for Error {
     }
 }
 
-fn queue(queue: *const etcd_queue) -> Result<Arc<Queue>> {
+pub(super) fn queue(queue: *const etcd_queue) -> Result<Arc<Queue>> {
     handle::find(queue as usize)
 }
 
@@ -224,6 +241,16 @@ pub unsafe extern "C" fn etcd_submit(
             match handle::value::<RequestValue>(request)?.wanted()? {
                 Wanted::Operation(operation) => queue.submit(client, operation, tag, deadline),
                 Wanted::Watch(watch, mode) => queue.watch(client, watch.clone(), *mode, tag, deadline),
+                Wanted::Lock(draft) => {
+                    // On an embedded store, too, others are waited for.
+                    let until = self::deadline(timeout_ms)?;
+                    submit_lock(client, draft, queue.ticket(tag)?, until);
+                    Ok(())
+                }
+                Wanted::Observe(name) => {
+                    submit_observe(client, name, queue.ticket(tag)?);
+                    Ok(())
+                }
             }
         })
     }

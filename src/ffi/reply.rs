@@ -172,6 +172,15 @@ impl From<Answer> for ReplyValue {
                 value
             }
             Answer::Statuses(statuses) => ReplyValue::parent(0, statuses.into_iter().map(of_status)),
+            Answer::Done => ReplyValue::default(),
+            Answer::Places(revision, places) => {
+                let child = |(kv, ttl): &(KeyValue, i64)| ReplyValue {
+                    numbers: vec![(ETCD_FIELD_LEASE, kv.lease), (ETCD_FIELD_TTL, *ttl)],
+                    ..ReplyValue::default()
+                };
+                let parent = ReplyValue::parent(revision, places.iter().map(child));
+                ReplyValue { keys: Keys::Found(places.into_iter().map(|(kv, _)| kv).collect()), ..parent }
+            }
             Answer::Endpoints(endpoints) => {
                 let child = |endpoint: String| ReplyValue {
                     texts: vec![(ETCD_FIELD_ENDPOINT, endpoint.into())],

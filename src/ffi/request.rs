@@ -4,6 +4,7 @@
 use std::sync::OnceLock;
 
 use super::handle::{self, Value};
+use super::hold::LockDraft;
 use super::status::{etcd_status, run_plain};
 use crate::client::{Operation, WatchMode};
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,9 @@ pub const ETCD_FIELD_PHYSICAL: i32 = 50;
 /// List the lease's keys, too. 1 or 0. lease_ttl.
 pub const ETCD_FIELD_KEYS: i32 = 51;
 
+/// What a lock's place says to people who look at the queue. Bytes. Lock.
+pub const ETCD_FIELD_VALUE: i32 = 52;
+
 /// Sort by the key's bytes.
 pub const ETCD_SORT_BY_KEY: i32 = 0;
 /// Sort by the number of puts.
@@ -145,6 +149,10 @@ pub(crate) enum Wanted {
     Operation(Operation),
     /// A stream.
     Watch(WatchRequest, WatchMode),
+    /// A lock or leadership.
+    Lock(LockDraft),
+    /// The leaders of an election.
+    Observe(Vec<u8>),
 }
 
 enum Draft {
@@ -156,6 +164,9 @@ enum Draft {
     Other(Request),
     StatusOfAll,
     SyncMembers,
+    Lock(LockDraft),
+    Observe(Vec<u8>),
+    Done(Operation),
 }
 
 /// How much there is in a transaction.
@@ -247,6 +258,9 @@ impl RequestValue {
             Draft::Other(request) => Operation::request(request.clone()),
             Draft::StatusOfAll => Operation::StatusOfAll,
             Draft::SyncMembers => Operation::SyncMembers,
+            Draft::Lock(draft) => return Ok(Wanted::Lock(draft.clone())),
+            Draft::Observe(name) => return Ok(Wanted::Observe(name.clone())),
+            Draft::Done(operation) => operation.clone(),
         };
         Ok(Wanted::Operation(operation))
     }
@@ -328,6 +342,10 @@ impl RequestValue {
             (Draft::Put { when, .. } | Draft::Delete { when, .. }, ETCD_FIELD_IF_CREATE_REVISION) => {
                 when.create_revision = Some(natural()?);
             }
+            (Draft::Lock(draft), ETCD_FIELD_TTL) if value > 0 => draft.ttl = value,
+            (Draft::Lock(_), ETCD_FIELD_TTL) => {
+                return Err(Error::invalid("a lock needs a TTL of at least one second"));
+            }
             (Draft::Watch(watch, _), ETCD_FIELD_START_REVISION) => watch.start_revision = natural()?,
             (Draft::Watch(watch, _), ETCD_FIELD_RETURN_PREVIOUS) => watch.prev_kv = flag()?,
             (Draft::Watch(watch, _), ETCD_FIELD_NO_PUTS) => watch.no_put = flag()?,
@@ -348,6 +366,7 @@ impl RequestValue {
             (Draft::Put { when, .. } | Draft::Delete { when, .. }, ETCD_FIELD_IF_VALUE) => {
                 when.value = Some(bytes.to_vec());
             }
+            (Draft::Lock(draft), ETCD_FIELD_VALUE) => draft.value = bytes.to_vec(),
             (_, ETCD_FIELD_RANGE_END) => {
                 self.range().ok_or_else(|| wrong_field(field))?.end = bytes.to_vec();
             }
@@ -413,12 +432,45 @@ pub unsafe fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
+impl RequestValue {
+    /// One for a lock.
+    pub fn lock(draft: LockDraft) -> Self {
+        Self::new(Draft::Lock(draft))
+    }
+
+    /// One for an election's leaders.
+    pub fn observe(name: Vec<u8>) -> Self {
+        Self::new(Draft::Observe(name))
+    }
+
+    /// One that is an operation already.
+    pub fn operation(operation: Operation) -> Self {
+        Self::new(Draft::Done(operation))
+    }
+
+    /// Adds a comparison to a transaction.
+    pub fn guard(&mut self, guard: Compare) -> Result<()> {
+        if self.finished.get().is_some() {
+            return Err(Error::invalid("the request was run: it can't be changed any more"));
+        }
+        self.txn()?.0.compares.push(guard);
+        Ok(())
+    }
+}
+
+/// A request, or one that keeps what was wrong with its making.
+pub(crate) fn begun_with(made: Result<RequestValue>) -> *mut etcd_request {
+    handle::to_c(
+        made.unwrap_or_else(|fault| RequestValue {
+            fault: Some(fault),
+            ..RequestValue::new(Draft::SyncMembers)
+        }),
+    )
+}
+
 /// A request that was begun with these bytes, or that keeps what is wrong with them.
 fn begun(given: Result<Draft>) -> *mut etcd_request {
-    handle::to_c(match given {
-        Ok(draft) => RequestValue::new(draft),
-        Err(fault) => RequestValue { fault: Some(fault), ..RequestValue::new(Draft::SyncMembers) },
-    })
+    begun_with(given.map(RequestValue::new))
 }
 
 unsafe fn key<'a>(key: *const u8, len: usize) -> Result<&'a [u8]> {

@@ -112,8 +112,12 @@ impl Inner {
         self.tell(&mut state, revision);
         let request = WatchRequest::new(KeyRange::prefix(prefix), revision.saturating_add(1));
         let reader = Arc::new(Watching(self.clone()));
-        let old =
-            state.watch.replace(self.client.push_watch(request, WatchMode::default(), Deadline::NEVER, reader));
+        let old = state.watch.replace(self.client.push_watch(
+            request,
+            WatchMode::default(),
+            Deadline::NEVER,
+            reader,
+        ));
         drop(state);
         old.into_iter().for_each(PushedWatch::cancel_later);
     }

@@ -78,6 +78,8 @@ struct State {
     own_watch: Option<PushedWatch>,
     watch_before: Option<PushedWatch>,
     patrolled: Option<Patrolled>,
+    /// Why it was given up, until that is told: when its place is gone, or soon.
+    failed: Option<Error>,
     /// Who waits for the release.
     releasing: Vec<Box<dyn FnOnce(Result<bool>) + Send>>,
 }
@@ -101,6 +103,8 @@ enum Stage {
 const AT_ONCE: usize = 100;
 /// A lock is held so long before its key is watched: most are released earlier.
 const UNWATCHED: Duration = Duration::from_millis(50);
+/// How long whoever gave up waits for its place to be gone.
+const PARTING: Duration = Duration::from_millis(80);
 /// How long a place may stay unseen by its watch.
 const LONGEST_LOOK: Duration = Duration::from_secs(5);
 
@@ -255,7 +259,7 @@ impl Inner {
             }
             Err(error) => {
                 drop(state);
-                self.fail(error);
+                self.give_up(error);
             }
         }
     }
@@ -278,21 +282,17 @@ impl Inner {
                 (state.busy, state.failures) = (false, 0);
                 drop(state);
                 if let Err(error) = next(&inner, header.revision, reply) {
-                    inner.fail(error);
+                    inner.give_up(error);
                 }
             }
-            Ok(_) => inner.fail(Error::new(ErrorKind::BadReply, "a reply of another kind")),
+            Ok(_) => inner.give_up(Error::new(ErrorKind::BadReply, "a reply of another kind")),
             Err(error) if retry::may_pass(&error) => inner.ask_later(again, next),
-            Err(error) => inner.fail(error),
+            Err(error) => inner.give_up(error),
         };
         self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
     }
 
-    fn ask_later(
-        self: &Arc<Self>,
-        request: Arc<Request>,
-        next: fn(&Arc<Self>, i64, TxnReply) -> Result<()>,
-    ) {
+    fn ask_later(self: &Arc<Self>, request: Arc<Request>, next: fn(&Arc<Self>, i64, TxnReply) -> Result<()>) {
         let mut state = lock(&self.state);
         if matches!(state.stage, Stage::Over | Stage::Leaves) {
             return;
@@ -319,10 +319,15 @@ impl Inner {
             state.token = token;
             if state.stage != Stage::Queues {
                 // It was given up meanwhile.
-                return Ok(inner.send_release(state));
+                inner.send_release(state);
+                return Ok(());
             }
             state.stage = Stage::Waits;
-            if alone { inner.hold(state, revision) } else { inner.look(state) }
+            if alone {
+                inner.hold(state, revision)
+            } else {
+                inner.look(state)
+            }
             Ok(())
         });
     }
@@ -338,8 +343,7 @@ impl Inner {
             return;
         }
         state.look_again = false;
-        let before =
-            RangeRequest { max_create_revision: state.token - 1, ..newest_first(&self.wanted.name) };
+        let before = RangeRequest { max_create_revision: state.token - 1, ..newest_first(&self.wanted.name) };
         let nearest = RangeRequest { limit: 1, keys_only: false, ..before };
         let txn = state.beside_own(vec![nearest]);
         self.ask(state, txn, |inner, revision, reply| {
@@ -360,8 +364,7 @@ impl Inner {
     }
 
     fn look_behind(self: &Arc<Self>, state: MutexGuard<State>) {
-        let before =
-            RangeRequest { max_create_revision: state.token - 1, ..newest_first(&self.wanted.name) };
+        let before = RangeRequest { max_create_revision: state.token - 1, ..newest_first(&self.wanted.name) };
         let txn = state.beside_own(vec![before]);
         self.ask(state, txn, |inner, revision, reply| {
             let (state, mut found) = inner.with_own(reply)?;
@@ -426,9 +429,10 @@ impl Inner {
             drop(state);
             return self.give_up(self.too_late());
         }
-        let same = state.before.as_ref().is_some_and(|known| {
-            known.key == before.key && known.create_revision == before.create_revision
-        });
+        let same = state
+            .before
+            .as_ref()
+            .is_some_and(|known| known.key == before.key && known.create_revision == before.create_revision);
         if !same || state.watch_before.is_none() {
             state.watch_before.take().into_iter().for_each(|watch| watch.cancel_later());
             state.watch_before = Some(self.watch(&before.key, revision, Eye::Before));
@@ -467,7 +471,7 @@ impl Inner {
     fn hold(self: &Arc<Self>, mut state: MutexGuard<State>, revision: i64) {
         if state.member.as_ref().is_none_or(|member| member.remaining().is_none()) {
             drop(state);
-            return self.fail(Error::new(ErrorKind::Lost, "its lease was over before it was held"));
+            return self.give_up(Error::new(ErrorKind::Lost, "its lease was over before it was held"));
         }
         state.stage = Stage::Holds;
         state.before = None;
@@ -500,7 +504,7 @@ impl Inner {
                     inner.lose(Error::new(ErrorKind::Lost, "somebody removed the lock's key"));
                 }
                 Stage::Holds => inner.lose(expired()),
-                Stage::Waits => inner.fail(gone()),
+                Stage::Waits => inner.give_up(gone()),
                 _ => {}
             }
         });
@@ -511,7 +515,7 @@ impl Inner {
         match stage {
             Stage::Holds => self.lose(error.clone()),
             Stage::Leaves | Stage::Over => {}
-            _ => self.fail(error.clone()),
+            _ => self.give_up(error.clone()),
         }
     }
 
@@ -533,12 +537,7 @@ impl Inner {
         error.during(format!("lock {}", quote(&self.wanted.name)))
     }
 
-    /// It can't be had.
-    fn fail(self: &Arc<Self>, error: Error) {
-        self.give_up(error);
-    }
-
-    /// It is told at once; the place is given up behind it.
+    /// The place is given up; then that is told.
     fn give_up(self: &Arc<Self>, error: Error) {
         let mut state = lock(&self.state);
         let was = state.stage;
@@ -552,16 +551,27 @@ impl Inner {
             // The place may turn up yet.
             state.member.iter().for_each(Membership::taint);
         }
+        let closed = error.kind() == ErrorKind::Closed;
+        state.failed = Some(self.explained(error.outcome_is(Outcome::NotSent)));
         if was == Stage::Joins {
             state.stage = Stage::Over;
             let member = state.member.take();
             drop(state);
             drop(member);
-        } else {
-            self.send_release(state);
+            return self.tell_failure();
         }
-        let error = error.outcome_is(Outcome::NotSent);
-        self.owner.ended(Ended::Failed(self.explained(error)));
+        let inner = self.clone();
+        state.time = if closed { None } else { self.client.later(PARTING, move || inner.tell_failure()) };
+        let waits = state.time.is_some();
+        self.send_release(state);
+        if !waits {
+            self.tell_failure();
+        }
+    }
+
+    fn tell_failure(&self) {
+        let failed = lock(&self.state).failed.take();
+        failed.into_iter().for_each(|error| self.owner.ended(Ended::Failed(error)));
     }
 
     /// Takes the place out of the queue, again and again until that is done or the lease is over anyway.
@@ -611,12 +621,12 @@ impl Inner {
         }
         state.stage = Stage::Over;
         let (member, waiting) = (state.member.take(), std::mem::take(&mut state.releasing));
-        state.pause = None;
+        (state.pause, state.time) = (None, None);
         drop(state);
         drop(member);
         if waiting.is_empty() {
             // It was given up before it was held.
-            return;
+            return self.tell_failure();
         }
         let result = result.map_err(|error| error.during(format!("unlock {}", quote(&self.wanted.name))));
         waiting.into_iter().for_each(|done| done(result.clone()));
@@ -816,7 +826,9 @@ mod tests {
         let (_third, third_told) = want(&client, 10, Deadline::NEVER);
         assert!(silent(&second_told) && silent(&third_told));
         second.cancel();
-        assert!(matches!(next(&second_told), Some(Ended::Failed(error)) if error.kind() == ErrorKind::Canceled));
+        assert!(
+            matches!(next(&second_told), Some(Ended::Failed(error)) if error.kind() == ErrorKind::Canceled)
+        );
         assert!(silent(&third_told), "the first one still holds it");
         holder.release(Box::new(|_| {}));
         assert!(next(&third_told).is_none());
