@@ -1278,8 +1278,8 @@ void etcd_cancel_free(struct etcd_cancel *cancel);
  * Runs a request and waits for its answer.
  *
  * client, request: the request may be run by many threads at once.
- * timeout_ms: until then there is an answer or an error, whatever servers do. -1: the client's option
- *   request_timeout_ms bounds each round trip. 0: only what needs no waiting (the store inside this library)
+ * timeout_ms: until then there is an answer or an error, whatever servers do. -1: as long as the
+ *   client's option request_timeout_ms says. 0: only what needs no waiting (the store inside this library)
  *   succeeds.
  * cancel: ends the call from another thread; NULL: nothing does but closing the client.
  * out: the reply, for etcd_reply_free(); NULL: it is not wanted.

@@ -19,7 +19,7 @@ fn all_check(programs: &mut [Command]) {
 }
 
 /// Plain and under valgrind, as C; plain as C++.
-fn check_on_mem(source: &str) {
+pub fn check_on_mem(source: &str) {
     let (c, cpp) = (program(source, Language::C), program(source, Language::Cpp));
     let mut programs = [call(&c), call_under_valgrind(&c), call(&cpp)];
     for program in &mut programs {
@@ -28,7 +28,7 @@ fn check_on_mem(source: &str) {
     all_check(&mut programs);
 }
 
-fn check_on_servers(source: &str) {
+pub fn check_on_servers(source: &str) {
     let program = program(source, Language::C);
     for version in VERSIONS {
         let Some(etcd) = Etcd::start(version) else { return };

@@ -26,6 +26,8 @@ struct Alarms {
     /// There is a thread.
     runs: bool,
     thread: Option<JoinHandle<()>>,
+    /// Until then it sleeps, whatever was taken back meanwhile.
+    sleeps_until: Option<Instant>,
     over: bool,
 }
 
@@ -47,7 +49,7 @@ impl Clock {
         }
         alarms.last += 1;
         let time = (at, alarms.last);
-        let is_next = alarms.set.first_key_value().is_none_or(|(first, _)| time < *first);
+        let is_early = alarms.sleeps_until.is_some_and(|until| at < until);
         alarms.set.insert(time, alarm);
         if !alarms.runs {
             let clock = self.clone();
@@ -59,7 +61,7 @@ impl Clock {
                 }
             }
             alarms.runs = true;
-        } else if is_next {
+        } else if is_early {
             changed.notify_one();
         }
         Ok(time)
@@ -95,9 +97,11 @@ impl Clock {
                 continue;
             }
             let left = next.map_or(LINGER, |at| at - now);
+            alarms.sleeps_until = Some(now + left);
             let (woken, waited) =
                 changed.wait_timeout(alarms, left).unwrap_or_else(|poisoned| poisoned.into_inner());
             alarms = woken;
+            alarms.sleeps_until = None;
             if next.is_none() && waited.timed_out() && alarms.set.is_empty() {
                 break;
             }

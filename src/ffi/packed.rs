@@ -27,9 +27,13 @@ pub const ETCD_PACKED_RETRIABLE: i32 = 16;
 /// Flag of a record: the change that failed may have been made.
 pub const ETCD_PACKED_OUTCOME_UNKNOWN: i32 = 32;
 
-/// What stands before the keys of a record, and before the bytes of a key.
+/// What stands before the keys of a record, and before the bytes of a key. Readers are told by each record, so these may
+/// grow.
 const RECORD: usize = 80;
 const KEY: usize = 48;
+
+/// As long as a record can be.
+const LONGEST: usize = u32::MAX as usize;
 
 /// What a record says, as far as it is numbers.
 #[derive(Default)]
@@ -55,16 +59,22 @@ pub fn write(
     records: &mut u32,
     needed: &mut usize,
 ) -> Taken {
-    let record = record(completion);
-    let kvs = kvs(completion);
-    let text = record.message.len() + record.endpoint.len();
-    let size = RECORD + kvs.iter().map(|(_, kv)| size_of_kv(kv)).sum::<usize>() + padded(text);
-    if buffer.len() - *used < size {
+    let mut record = record(completion);
+    let mut kvs = kvs(completion);
+    let mut sizes = Sizes::new(&record, &kvs);
+    if sizes.record > LONGEST && matches!(completion.what, What::Answer(_)) {
+        // No length of the record could tell it.
+        record.flags |= ETCD_PACKED_TAKE;
+        kvs.clear();
+        sizes = Sizes::new(&record, &kvs);
+    }
+    let size = sizes.record;
+    if buffer.len() - *used < size || size > LONGEST {
         *needed = size;
         return Taken::No;
     }
     let mut out = Writer { bytes: &mut buffer[*used..*used + size], at: 0 };
-    out.record(&record, completion.tag, size, kvs.len());
+    out.record(&record, completion.tag, &sizes, kvs.len());
     kvs.iter().for_each(|(kind, kv)| out.kv(*kind, kv));
     out.bytes(record.message.as_bytes());
     out.bytes(record.endpoint.as_bytes());
@@ -80,6 +90,20 @@ fn padded(size: usize) -> usize {
 
 fn size_of_kv(kv: &KeyValue) -> usize {
     KEY + padded(kv.key.len() + kv.value.len())
+}
+
+/// How long a record is, and where its text begins.
+struct Sizes {
+    record: usize,
+    text_at: usize,
+}
+
+impl Sizes {
+    fn new(record: &Record, kvs: &[(u32, &KeyValue)]) -> Self {
+        let text_at = RECORD + kvs.iter().map(|(_, kv)| size_of_kv(kv)).sum::<usize>();
+        let text = record.message.len() + record.endpoint.len();
+        Sizes { record: text_at + padded(text), text_at }
+    }
 }
 
 fn record(completion: &Completion) -> Record<'_> {
@@ -196,8 +220,8 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn record(&mut self, record: &Record, tag: u64, size: usize, kvs: usize) {
-        self.bytes(&(size as u32).to_le_bytes());
+    fn record(&mut self, record: &Record, tag: u64, sizes: &Sizes, kvs: usize) {
+        self.length(sizes.record);
         self.bytes(&[ETCD_PACKED_VERSION as u8, record.kind as u8]);
         self.bytes(&(record.flags as u16).to_le_bytes());
         self.bytes(&tag.to_le_bytes());
@@ -206,24 +230,29 @@ impl Writer<'_> {
         for number in [record.revision, record.count, record.lease, record.ttl] {
             self.bytes(&number.to_le_bytes());
         }
-        self.bytes(&(kvs as u32).to_le_bytes());
+        for length in [kvs, RECORD, sizes.text_at, record.message.len(), record.endpoint.len()] {
+            self.length(length);
+        }
         self.bytes(&record.server_code.to_le_bytes());
-        self.bytes(&(record.message.len() as u32).to_le_bytes());
-        self.bytes(&(record.endpoint.len() as u32).to_le_bytes());
-        self.bytes(&[0; 8]);
     }
 
     fn kv(&mut self, kind: u32, kv: &KeyValue) {
-        self.bytes(&(kv.key.len() as u32).to_le_bytes());
-        self.bytes(&(kv.value.len() as u32).to_le_bytes());
+        self.length(size_of_kv(kv));
+        self.bytes(&(kind as u16).to_le_bytes());
+        self.bytes(&(KEY as u16).to_le_bytes());
+        self.length(kv.key.len());
+        self.length(kv.value.len());
         for number in [kv.create_revision, kv.mod_revision, kv.version, kv.lease] {
             self.bytes(&number.to_le_bytes());
         }
-        self.bytes(&kind.to_le_bytes());
-        self.bytes(&[0; 4]);
         self.bytes(&kv.key);
         self.bytes(&kv.value);
         self.pad();
+    }
+
+    /// A length or place in the record, none of which is longer than it.
+    fn length(&mut self, length: usize) {
+        self.bytes(&(length as u32).to_le_bytes());
     }
 
     fn bytes(&mut self, bytes: &[u8]) {

@@ -1,6 +1,7 @@
 //! The library on a real etcd, beside bare sockets (the floor) and beside the crate etcd-client, in one process and
 //! one run: `benches/README.md` says how, and how far to trust it.
 
+mod c;
 mod cell;
 mod delay;
 mod etcd;

@@ -10,7 +10,7 @@ use crate::cell::{Candidate, Cell, Load, Scene, Work};
 use crate::delay::Delay;
 use crate::etcd::{Certificate, Etcd, Place};
 use crate::stats::{Round, Spread};
-use crate::{ours, peers, raw};
+use crate::{c, ours, peers, raw};
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -87,7 +87,8 @@ fn candidates(place: &Place, load: &Arc<Load>, threads: usize) -> Result<Vec<Box
         Box::new(raw::conn(place, load, threads)?),
         Box::new(raw::Pipe::new(place, load, threads)?),
         Box::new(ours::rust(place, load, threads)?),
-        Box::new(ours::c(place, load, threads)?),
+        Box::new(c::called(place, load, threads)?),
+        Box::new(c::Queued::new(place, load, threads)?),
         Box::new(ours::json(place, load, threads)?),
         Box::new(peers::threads(peers::CURRENT_THREAD, place, load, threads)?),
         Box::new(peers::threads(peers::MULTI_THREAD, place, load, threads)?),

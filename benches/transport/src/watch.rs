@@ -1,12 +1,9 @@
 //! Watches: changes as they are made, and the same history read again.
 
-use std::ffi::{CStr, CString};
-use std::ptr;
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use etcd::Client;
-use etcd::ffi::classic::etcd_watch;
 use etcd::model::{KeyRange, WatchRequest};
 use etcd::wait::{Cancel, Deadline};
 use etcd_client::WatchOptions;
@@ -18,7 +15,7 @@ use crate::measure::Rounds;
 use crate::proto::{self, Message};
 use crate::raw::{self, Methods};
 use crate::stats::{Clock, Flow, median};
-use crate::{Result, ours, peers};
+use crate::{Result, c, ours, peers};
 
 const TXNS: usize = 200;
 const EVENTS_OF_TXN: usize = 100;
@@ -228,35 +225,20 @@ impl Follower for Rust {
     }
 }
 
-/// The C function, which tells of one change at a time. Its session watches on until it is closed.
+/// The C functions' plain watcher.
 struct C(Place);
 
 impl Follower for C {
     fn name(&self) -> &'static str {
-        ours::C
+        c::CALLED
     }
 
     fn follow(&mut self, start: i64, ready: Sender<()>) -> Result<()> {
-        let (session, prefix) = (ours::Session::open(&self.0)?, CString::new(FOLDER)?);
-        let mut index = i32::try_from(start)?;
-        // It can't tell when it has begun: it soon will.
-        let _ = ready.send(());
-        (0..EVENTS).try_for_each(|_| next_change(&session, &prefix, &mut index))
+        let began = || {
+            let _ = ready.send(());
+        };
+        c::follow(&self.0, &format!("{FOLDER}/"), start, EVENTS, began)
     }
-}
-
-/// Waits for a change from an index on, and moves the index behind it.
-fn next_change(session: &ours::Session, prefix: &CStr, index: &mut i32) -> Result<()> {
-    let (mut key, mut value, at) = (ptr::null_mut(), ptr::null_mut(), &raw mut *index);
-    // SAFETY: an open session, a string that ends with NUL, and places for what becomes ours to free.
-    let result = unsafe {
-        let result = etcd_watch(session.0, prefix.as_ptr(), &mut key, &mut value, at, at);
-        libc::free(key.cast());
-        libc::free(value.cast());
-        result
-    };
-    *index += 1;
-    ours::done("etcd_watch", result)
 }
 
 /// The crate etcd-client.

@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::sys;
 use crate::wait::{Deadline, lock};
 
+/// How long it goes on to lead after the last call: the next one often comes at once, and need not wake it then.
+const STAY: Duration = Duration::from_millis(2);
 /// How long the thread stays when there is nothing to do.
 const LINGER: Duration = Duration::from_secs(10);
 
@@ -96,11 +98,23 @@ impl Post {
             let Some(link) = link.upgrade() else { return };
             let waiter = Arc::new(Waiter::new(link.signal.clone()));
             let _turn = Turn { link: &link, waiter: &waiter };
-            while self.calls.load(Ordering::SeqCst) > 0 {
+            let mut stay = None;
+            loop {
+                let until = match self.calls.load(Ordering::SeqCst) {
+                    0 if !waiter.leads() => break,
+                    0 => *stay.get_or_insert_with(|| Deadline::after(STAY)),
+                    _ => Deadline::NEVER,
+                };
+                if until.passed() {
+                    break;
+                }
+                if until == Deadline::NEVER {
+                    stay = None;
+                }
                 if link.leads(&waiter) {
-                    link.lead(&waiter, Deadline::NEVER);
+                    link.lead(&waiter, until);
                 } else {
-                    waiter.sleep(Deadline::NEVER);
+                    waiter.sleep(until);
                 }
             }
         }
