@@ -10,6 +10,7 @@ mod contention;
 mod deadlines;
 mod documents;
 mod faults;
+mod full;
 mod fuzzing;
 mod grpc;
 mod header;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sys;
 use crate::wait::lock;
 
@@ -34,10 +34,13 @@ impl Clock {
     /// Sets an alarm.
     ///
     /// # Errors
-    /// `NoResource` when there is no thread for it.
+    /// `NoResource` when there is no thread for it, `Closed` when it was stopped.
     pub fn set(&self, at: Instant, alarm: Alarm) -> Result<Time> {
         let (alarms, changed) = &*self.0;
         let mut alarms = lock(alarms);
+        if alarms.over {
+            return Err(Error::closed());
+        }
         alarms.last += 1;
         let time = (at, alarms.last);
         let is_next = alarms.set.first_key_value().is_none_or(|(first, _)| time < *first);

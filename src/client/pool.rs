@@ -42,12 +42,16 @@ impl Pool {
     /// Runs a job on one of the threads.
     ///
     /// # Errors
-    /// `NoResource`: there is no thread at all.
+    /// `NoResource`: there is no thread at all. `Closed`: they were told to end.
     pub fn run(&self, job: Job) -> Result<()> {
         let (jobs, changed) = &*self.0;
         let mut jobs = lock(jobs);
+        if jobs.over {
+            // Nobody may be left to do it.
+            return Err(Error::closed());
+        }
         jobs.waiting.push_back(job);
-        if jobs.idle >= jobs.waiting.len() || jobs.threads == MOST || jobs.over {
+        if jobs.idle >= jobs.waiting.len() || jobs.threads == MOST {
             changed.notify_one();
             return Ok(());
         }

@@ -84,6 +84,8 @@ struct State {
     /// Of the changes in it.
     bytes: usize,
     tags: HashMap<u64, Open>,
+    /// How many tags were taken into use.
+    uses: u64,
     /// Watches that had no room.
     parked: Vec<u64>,
     /// Waits that are to be ended.
@@ -100,6 +102,8 @@ struct State {
 /// What a tag stands for.
 #[derive(Default)]
 struct Open {
+    /// Which use of a tag it is: a tag may be used again before whoever submitted the last one has returned.
+    this: u64,
     what: Option<Ender>,
     canceled: bool,
 }
@@ -134,11 +138,11 @@ impl Queue {
     /// # Errors
     /// `InvalidArgument` for a tag that is 0 or in use, `Closed`. Nothing was started then, and nothing comes.
     pub fn submit(&self, client: &Client, operation: &Operation, tag: u64, deadline: Deadline) -> Result<()> {
-        self.0.open(tag)?;
+        let this = self.0.open(tag)?;
         let shared = self.0.clone();
         let told = move |answer| shared.push(Completion { tag, what: What::Answer(answer) });
         let submitted = client.start(operation, deadline, Box::new(told));
-        self.0.opened(tag, Ender::Call(submitted));
+        self.0.opened(tag, this, Ender::Call(submitted));
         Ok(())
     }
 
@@ -154,10 +158,10 @@ impl Queue {
         tag: u64,
         confirm_by: Deadline,
     ) -> Result<()> {
-        self.0.open(tag)?;
+        let this = self.0.open(tag)?;
         let reader = Arc::new(Tagged { queue: self.0.clone(), tag });
         let watch = client.push_watch(request, mode, confirm_by, reader);
-        self.0.opened(tag, Ender::Watch(watch.clone()));
+        self.0.opened(tag, this, Ender::Watch(watch.clone()));
         // Its first changes may have found no room before it could be told that there is.
         watch.go_on();
         Ok(())
@@ -339,8 +343,8 @@ impl State {
 }
 
 impl Shared {
-    /// Takes a tag into use.
-    fn open(&self, tag: u64) -> Result<()> {
+    /// Takes a tag into use, and tells which use it is.
+    fn open(&self, tag: u64) -> Result<u64> {
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Error::new(ErrorKind::Closed, "the queue was freed"));
@@ -348,14 +352,16 @@ impl Shared {
         if tag == 0 || state.tags.contains_key(&tag) {
             return Err(Error::invalid(format!("tag {tag} is 0 or in use")));
         }
-        state.tags.insert(tag, Open::default());
-        Ok(())
+        state.uses += 1;
+        let this = state.uses;
+        state.tags.insert(tag, Open { this, ..Open::default() });
+        Ok(this)
     }
 
     /// Keeps what ends it, unless it has ended already.
-    fn opened(&self, tag: u64, what: Ender) {
+    fn opened(&self, tag: u64, this: u64, what: Ender) {
         let mut state = lock(&self.state);
-        let canceled = match state.tags.get_mut(&tag) {
+        let canceled = match state.tags.get_mut(&tag).filter(|open| open.this == this) {
             Some(open) => {
                 open.what = Some(what.clone());
                 open.canceled
