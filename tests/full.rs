@@ -1,9 +1,15 @@
 //! The C programs about the full tier: every operation in each way to run it, the queue, clients that come and go.
 
+use std::path::Path;
 use std::process::Command;
 
+use faultproxy::{Fault, Proxy};
+
 use crate::security::with_users;
-use crate::support::{Etcd, Language, Protocol, VERSIONS, call, call_under_valgrind, program, run};
+use crate::support::{
+    Etcd, Language, Protocol, Running, VERSIONS, built, call, call_under_valgrind, my_turn, program, root,
+    run, scratch,
+};
 
 /// Runs a program, which must count its checks.
 fn checks(command: &mut Command) {
@@ -50,4 +56,121 @@ fn all_ways_to_run_an_operation_tell_the_same_to_a_user_of_etcd() {
             checks(call(&program).args([&protocol.endpoints(&etcd.servers()), "root", "secret"]));
         }
     }
+}
+
+const QUEUE: &str = "tests/c/full/queue.c";
+const LIFECYCLE: &str = "tests/c/full/lifecycle.c";
+const SILENT: &str = "tests/c/full/silent.c";
+
+#[test]
+fn the_queue_on_mem() {
+    check_on_mem(QUEUE);
+}
+
+#[test]
+fn the_queue_on_etcd() {
+    check_on_servers(QUEUE);
+}
+
+/// Ends without closing anything.
+fn exits(program: &Path, endpoints: &str) {
+    checks(call(program).args([endpoints, "exit"]));
+}
+
+#[test]
+fn clients_come_and_go_on_mem() {
+    check_on_mem(LIFECYCLE);
+    (0..20).for_each(|_| exits(&program(LIFECYCLE, Language::C), "mem://full"));
+}
+
+#[test]
+fn clients_of_etcd_come_and_go() {
+    check_on_servers(LIFECYCLE);
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    for protocol in Protocol::BOTH {
+        let endpoints = protocol.endpoints(&etcd.servers());
+        (0..10).for_each(|_| exits(&program(LIFECYCLE, Language::C), &endpoints));
+    }
+}
+
+/// Against a server that falls silent before the first word, or after one.
+fn keeps_time(etcd: &Etcd, protocol: Protocol, more: &[&str]) {
+    let proxy = Proxy::start(etcd.port());
+    let is_warm = more[0] == "warm";
+    if !is_warm {
+        proxy.set(Fault::BlackHole);
+    }
+    let mut command = call(&program(SILENT, Language::C));
+    let mut silent = Running::start(command.arg(protocol.endpoints(&proxy.servers())).args(more));
+    if is_warm {
+        assert_eq!(silent.line(), "connected");
+        proxy.set(Fault::BlackHole);
+        silent.signal(libc::SIGUSR1);
+    }
+    let said = silent.line();
+    assert!(said.ends_with(" checks"), "{protocol:?} {more:?}: {said} {}", silent.errors());
+}
+
+#[test]
+fn timeouts_and_cancels_are_kept_when_etcd_is_silent() {
+    let _turn = my_turn();
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    for protocol in Protocol::BOTH {
+        for more in [&["cold"][..], &["warm"], &["cold", "signals"], &["warm", "signals"]] {
+            keeps_time(&etcd, protocol, more);
+        }
+    }
+}
+
+const WATCHES: &str = "tests/c/full/watches.c";
+
+#[test]
+fn watches_on_mem() {
+    check_on_mem(WATCHES);
+}
+
+#[test]
+fn watches_on_etcd() {
+    check_on_servers(WATCHES);
+}
+
+#[test]
+fn watches_tell_that_there_was_nothing_when_etcd_does() {
+    let flag = "--experimental-watch-progress-notify-interval=100ms";
+    let Some(etcd) = Etcd::start_with(VERSIONS[1], &[flag]) else { return };
+    for protocol in Protocol::BOTH {
+        let endpoints = protocol.endpoints(&etcd.servers());
+        checks(call(&program(WATCHES, Language::C)).args([&endpoints, "progress"]));
+    }
+}
+
+#[test]
+fn watches_end_when_another_cluster_of_etcd_answers_in_the_place_of_theirs() {
+    for protocol in Protocol::BOTH {
+        let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+        let mut command = call(&program(WATCHES, Language::C));
+        let mut watch = Running::start(command.args([&protocol.endpoints(&etcd.servers()), "reset"]));
+        assert_eq!(watch.line(), "live");
+        etcd.replace("--initial-cluster-token=another");
+        assert!(watch.line().ends_with(" checks"), "{protocol:?}: {}", watch.errors());
+    }
+}
+
+/// A program that is linked to the library, or not.
+fn loading(name: &str, flags: &[&str]) -> Command {
+    let program = scratch("programs").join(name);
+    let mut compiler = Language::C.compiler();
+    compiler.arg(format!("-I{}", root().join("include").display()));
+    compiler.arg(root().join("tests/c/full/loading.c")).arg("-o").arg(&program);
+    run(compiler.arg(format!("-L{}", built().display())).args(flags).arg("-ldl"));
+    call(&program)
+}
+
+#[test]
+fn a_library_comes_and_goes_a_hundred_times_and_one_that_is_not_called_does_nothing() {
+    let linked = run(loading("linked", &["-Wl,--no-as-needed", "-letcd"]).arg("linked"));
+    let loaded = run(loading("loaded", &[]).arg("loaded"));
+    // As many threads and files as without it.
+    assert_eq!(linked.lines().next(), loaded.lines().next());
+    assert!(loaded.ends_with("checks\n"), "{loaded}");
 }

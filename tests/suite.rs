@@ -19,6 +19,7 @@ mod install;
 mod limits;
 mod members;
 mod programs;
+mod queued_watches;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;

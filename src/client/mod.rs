@@ -122,6 +122,9 @@ impl Client {
         self.0.closed.trigger();
         self.0.ops.close();
         self.0.openings.close();
+        // What is set or waits for a thread would keep the client alive.
+        self.0.pool.stop();
+        self.0.clock.stop();
     }
 
     /// The same, but what was submitted may end first, and the library's threads are waited for.
@@ -131,8 +134,6 @@ impl Client {
     pub fn shut_down(&self, deadline: Deadline) -> Result<()> {
         let in_time = self.0.ops.wait(deadline);
         self.close();
-        self.0.pool.stop();
-        self.0.clock.stop();
         if self.0.pool.join(deadline) && in_time {
             return Ok(());
         }

@@ -6,8 +6,6 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use once_cell::sync::OnceCell;
-
 use super::Client;
 use super::operation::{Answer, Operation};
 use super::pushed::{News, PushedWatch, Reader, WatchMode};
@@ -74,8 +72,6 @@ struct Shared {
     max_bytes: usize,
     state: Mutex<State>,
     filled: Condvar,
-    /// Made when somebody asks for it.
-    pipe: OnceCell<Pipe>,
 }
 
 #[derive(Default)]
@@ -92,6 +88,8 @@ struct State {
     wakes: usize,
     /// Threads that wait.
     waiters: usize,
+    /// Made when somebody asks for it, and closed with the queue.
+    pipe: Option<Pipe>,
     /// There is a byte in the pipe, unless the host has read it.
     signaled: bool,
     /// What a drain could not carry, for whoever asks for it by its tag.
@@ -129,8 +127,7 @@ pub const DEFAULT_MAX_BYTES: usize = 8 << 20;
 impl Queue {
     /// An empty queue for so many bytes of changes; more let watches wait. Answers always fit.
     pub fn new(max_bytes: usize) -> Self {
-        let (state, filled, pipe) = (Mutex::default(), Condvar::new(), OnceCell::new());
-        Queue(Arc::new(Shared { max_bytes, state, filled, pipe }))
+        Queue(Arc::new(Shared { max_bytes, state: Mutex::default(), filled: Condvar::new() }))
     }
 
     /// Starts an operation. It does not block.
@@ -243,7 +240,7 @@ impl Queue {
             }
         }
         let more = !state.items.is_empty();
-        if more && let Some(pipe) = self.0.pipe.get() {
+        if more && let Some(pipe) = &state.pipe {
             // The host may have read the byte.
             pipe.fill_if_empty();
         }
@@ -270,12 +267,7 @@ impl Queue {
     pub fn fd(&self) -> Result<RawFd> {
         // Under the lock, so that nothing comes unnoticed between its making and its first byte.
         let mut state = lock(&self.0.state);
-        let pipe = self.0.pipe.get_or_try_init(Pipe::new).map_err(|error| no_pipe(&error))?;
-        if state.has_something() && !state.signaled {
-            pipe.fill_if_empty();
-            state.signaled = true;
-        }
-        Ok(pipe.read_end())
+        state.pipe().map(Pipe::read_end)
     }
 
     /// A copy of that for a host that closes what it is given.
@@ -283,9 +275,8 @@ impl Queue {
     /// # Errors
     /// `NoResource`.
     pub fn dup_fd(&self) -> Result<RawFd> {
-        self.fd()?;
-        let pipe = self.0.pipe.get().expect("it was just made");
-        pipe.copy_of_read_end().map_err(|error| no_pipe(&error))
+        let mut state = lock(&self.0.state);
+        state.pipe()?.copy_of_read_end().map_err(|error| no_pipe(&error))
     }
 
     /// How many bytes of changes are waiting.
@@ -313,11 +304,11 @@ impl Queue {
         let mut state = lock(&self.0.state);
         state.closed = true;
         let (tags, items) = (std::mem::take(&mut state.tags), std::mem::take(&mut state.items));
-        let kept = std::mem::take(&mut state.kept);
+        let (kept, pipe) = (std::mem::take(&mut state.kept), state.pipe.take());
         drop(state);
         self.0.filled.notify_all();
         tags.into_values().filter_map(|open| open.what).for_each(|what| what.cancel());
-        drop((items, kept));
+        drop((items, kept, pipe));
     }
 }
 
@@ -339,6 +330,22 @@ fn no_pipe(error: &io::Error) -> Error {
 impl State {
     fn has_something(&self) -> bool {
         !self.items.is_empty() || self.wakes > 0
+    }
+
+    /// The pipe, with a byte in it if there is something.
+    fn pipe(&mut self) -> Result<&Pipe> {
+        if self.closed {
+            return Err(Error::new(ErrorKind::Closed, "the queue was freed"));
+        }
+        if self.pipe.is_none() {
+            let pipe = Pipe::new().map_err(|error| no_pipe(&error))?;
+            self.signaled = self.has_something();
+            if self.signaled {
+                pipe.fill();
+            }
+            self.pipe = Some(pipe);
+        }
+        Ok(self.pipe.as_ref().expect("it was made"))
     }
 }
 
@@ -393,10 +400,10 @@ impl Shared {
             self.filled.notify_one();
         }
         if !state.signaled
-            && let Some(pipe) = self.pipe.get()
+            && let Some(pipe) = &state.pipe
         {
-            state.signaled = true;
             pipe.fill();
+            state.signaled = true;
         }
     }
 
@@ -404,7 +411,7 @@ impl Shared {
     fn settle(&self, mut state: MutexGuard<State>) {
         if state.signaled && !state.has_something() {
             state.signaled = false;
-            if let Some(pipe) = self.pipe.get() {
+            if let Some(pipe) = &state.pipe {
                 pipe.empty();
             }
         }

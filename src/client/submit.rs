@@ -348,7 +348,6 @@ impl Op {
 
 impl Ends for Op {
     fn end(&self, kind: ErrorKind) {
-        self.cancel.trigger();
         let mut progress = lock(&self.progress);
         let stage = std::mem::replace(&mut progress.stage, Stage::Runs);
         let outcome = match &stage {
@@ -360,6 +359,8 @@ impl Ends for Op {
             abandon();
         }
         self.finish(Err(ended(kind).outcome_is(outcome)));
+        // Only then: a thread that is busy with it would say that the client was closed.
+        self.cancel.trigger();
     }
 }
 
@@ -417,9 +418,9 @@ impl<T> Task<T> {
 
 impl<T> Ends for Task<T> {
     fn end(&self, kind: ErrorKind) {
-        self.cancel.trigger();
         let outcome = if self.begun.load(Ordering::SeqCst) { Outcome::Unknown } else { Outcome::NotSent };
         self.finish(Err(ended(kind).outcome_is(outcome)));
+        self.cancel.trigger();
     }
 }
 

@@ -298,8 +298,7 @@ pub unsafe extern "C" fn etcd_queue_read(
         }
         // SAFETY: as promised by the caller; each place is its own.
         let (buffer, used, records) = unsafe {
-            ptr::write_bytes(buf, 0, 0);
-            (std::slice::from_raw_parts_mut(buf, cap), &mut *used, &mut *records)
+            (std::slice::from_raw_parts_mut(buf, cap.min(isize::MAX as usize)), &mut *used, &mut *records)
         };
         (*used, *records) = (0, 0);
         let queue = self::queue(queue)?;

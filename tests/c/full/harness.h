@@ -1,5 +1,6 @@
 /* What the programs about the full tier share: checks, a client, requests that must succeed, text that grows. */
 #include <etcd-api.h>
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -134,6 +135,125 @@ static inline etcd_event *next_event(etcd_queue *queue) {
   DONE(etcd_queue_next(queue, 20000, &event));
   return event;
 }
+
+static inline void start(pthread_t *thread, void *(*body)(void *), void *argument) {
+  CHECK(pthread_create(thread, NULL, body, argument) == 0);
+}
+
+static inline void join(pthread_t thread) {
+  CHECK(pthread_join(thread, NULL) == 0);
+}
+
+static inline void nap(double seconds) {
+  struct timespec time;
+  time.tv_sec = (time_t)seconds;
+  time.tv_nsec = (long)((seconds - (double)time.tv_sec) * 1e9);
+  while (nanosleep(&time, &time) != 0) {
+  }
+}
+
+/* Whether a descriptor can be read, within so many milliseconds. */
+static inline int readable(int fd, int within) {
+  struct pollfd polled;
+  polled.fd = fd;
+  polled.events = POLLIN;
+  return poll(&polled, 1, within) == 1;
+}
+
+/* Random numbers, which a seed repeats. */
+static inline uint32_t dice(uint32_t *seed) {
+  *seed = *seed * 1664525u + 1013904223u;
+  return *seed >> 8;
+}
+
+/* == How late this machine is ============================================================================== */
+
+static pthread_mutex_t lateness = PTHREAD_MUTEX_INITIALIZER;
+static double worst_nap;
+
+static inline void *measures_jitter(void *unused) {
+  for (;;) {
+    double began = now();
+    nap(0.002);
+    double late = now() - began - 0.002;
+    pthread_mutex_lock(&lateness);
+    worst_nap = late > worst_nap ? late : worst_nap;
+    pthread_mutex_unlock(&lateness);
+  }
+  return unused;
+}
+
+/* What ended so late was in time: 100 ms, and what this machine was late. */
+static inline int in_time(double ended, double deadline) {
+  pthread_mutex_lock(&lateness);
+  double allowed = 0.1 + worst_nap;
+  pthread_mutex_unlock(&lateness);
+  if (ended > deadline + allowed) {
+    fprintf(stderr, "%.0f ms late, allowed: %.0f ms\n", (ended - deadline) * 1e3, allowed * 1e3);
+  }
+  return ended <= deadline + allowed;
+}
+
+/* == What the library leaves =============================================================================== */
+
+static inline int entries(const char *folder) {
+  int count = 0;
+  DIR *open = opendir(folder);
+  CHECK(open != NULL);
+  while (readdir(open)) {
+    count++;
+  }
+  closedir(open);
+  return count;
+}
+
+static inline int threads_now(void) {
+  return entries("/proc/self/task") - 2;
+}
+
+static inline int files_now(void) {
+  return entries("/proc/self/fd") - 3;
+}
+
+static inline void say_threads(void) {
+  char name[300];
+  DIR *open = opendir("/proc/self/task");
+  struct dirent *thread;
+  while ((thread = readdir(open)) != NULL) {
+    snprintf(name, sizeof name, "/proc/self/task/%s/comm", thread->d_name);
+    FILE *file = fopen(name, "r");
+    if (file && fgets(name, sizeof name, file)) {
+      fprintf(stderr, "thread %s", name);
+    }
+    if (file) {
+      fclose(file);
+    }
+  }
+  closedir(open);
+}
+
+/* A thread that has ended and was joined is listed for a moment all the same. */
+static inline void threads_come_to(int wanted) {
+  double until = now() + 1;
+  while (threads_now() != wanted) {
+    if (now() > until) {
+      say_threads();
+    }
+    CHECK(now() < until);
+    nap(0.001);
+  }
+}
+
+/* Runs a part of the program; FULL_VERBOSE tells how long each took. */
+static inline void run(void (*part)(void), const char *name) {
+  double began = now();
+  doing = name;
+  part();
+  if (getenv("FULL_VERBOSE")) {
+    printf("%-28s %.2f s\n", name, now() - began);
+  }
+}
+#define RUN(part) run(part, #part)
 
 /* == Text that grows ====================================================================================== */
 
