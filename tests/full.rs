@@ -156,6 +156,51 @@ fn watches_end_when_another_cluster_of_etcd_answers_in_the_place_of_theirs() {
     }
 }
 
+const TELLING: &str = "tests/c/full/telling.c";
+
+/// A call of the program on a server with users, behind an endpoint where nobody listens.
+fn telling(etcd: &Etcd, protocol: Protocol) -> Command {
+    let nobody = Proxy::start(etcd.port());
+    let endpoints = protocol.endpoints(&format!("{},{}", nobody.servers(), etcd.servers()));
+    // Gone from here on.
+    drop(nobody);
+    let mut command = call(&program(TELLING, Language::C));
+    command.args([&endpoints, "root", "secret"]).env_remove("ETCD_LOG");
+    command
+}
+
+#[test]
+fn the_log_and_the_counters_on_etcd() {
+    let Some(etcd) = with_users(VERSIONS[1], &[]) else { return };
+    for protocol in Protocol::BOTH {
+        checks(&mut telling(&etcd, protocol));
+    }
+}
+
+#[test]
+fn the_log_of_clients_of_etcd_is_on_stderr_where_the_environment_asks_for_it() {
+    let Some(etcd) = with_users(VERSIONS[1], &[]) else { return };
+    for protocol in Protocol::BOTH {
+        let said = |level: &str| {
+            let mut command = telling(&etcd, protocol);
+            let output = command.arg("environment").env("ETCD_LOG", level).output().expect("it runs");
+            assert!(output.status.success(), "{output:?}");
+            String::from_utf8(output.stderr).expect("text")
+        };
+        assert_eq!((said(""), said("error"), said("loud")), Default::default());
+        for (level, wanted) in [("warning", 1), ("info", 2), ("debug", 3)] {
+            let said = said(level);
+            let levels = ["Warning", "Info", "Debug"].map(|level| format!("etcd-api: {level}: "));
+            for (number, level) in levels.iter().enumerate() {
+                assert_eq!(said.contains(level), number < wanted, "{protocol:?}: {said}");
+            }
+            for secret in ["secret", "nobody's business", "not the password"] {
+                assert!(!said.contains(secret), "{said}");
+            }
+        }
+    }
+}
+
 /// A program that is linked to the library, or not.
 fn loading(name: &str, flags: &[&str]) -> Command {
     let program = scratch("programs").join(name);

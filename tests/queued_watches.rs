@@ -2,7 +2,7 @@
 //! change once, in order. And a server that falls silent is noticed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use etcd::Client;
 use etcd::client::queue::{Completion, Nothing, Queue, What};
@@ -15,7 +15,7 @@ use crate::support::{AtEnd, Dice, Etcd, Jitter, Protocol, VERSIONS, client, even
 
 const SOON: Duration = Duration::from_secs(30);
 /// Room for a few changes.
-const SMALL: usize = 4_000;
+const SMALL: usize = 20_000;
 
 /// What came out of a queue with one watch.
 struct Reader {
@@ -88,7 +88,7 @@ fn break_things(proxy: &Proxy, etcd: &mut Etcd, dice: &mut Dice, stop: &AtomicBo
     }
 }
 
-const CHANGES: i64 = 1500;
+const CHANGES: i64 = 1000;
 
 fn see_all(version: &str, protocol: Protocol) {
     let Some(mut etcd) = Etcd::start(version) else { return };
@@ -106,7 +106,7 @@ fn see_all(version: &str, protocol: Protocol) {
         let mut other = dice.fork();
         scope.spawn(move || break_things(proxy, etcd, &mut other, stop));
         // A write whose answer is lost may have been made: then there are more.
-        let writer = scope.spawn(move || (0..CHANGES).map(|_| write(&writing)).last().expect("some"));
+        let writer = scope.spawn(move || (0..CHANGES).fold(0, |_, _| write(&writing)));
         let slow = scope.spawn(|| {
             while tight.next < from + CHANGES {
                 if dice.below(50) == 0 {
@@ -126,7 +126,10 @@ fn see_all(version: &str, protocol: Protocol) {
         }
     });
     let of = |counted| watching.counter(counted) as usize;
-    println!("etcd {version} by {protocol:?}: parked {} times, resumed {} times", tight.parked, tight.resumed);
+    println!(
+        "etcd {version} by {protocol:?}: parked {} times, resumed {} times",
+        tight.parked, tight.resumed
+    );
     assert!(tight.parked > 3 && tight.resumed > 0 && roomy.resumed > 1 && roomy.parked == 0);
     assert!(of(Counted::WatchesParked) >= tight.parked);
     assert!(of(Counted::WatchesResumed) >= tight.resumed + roomy.resumed);
@@ -144,31 +147,35 @@ fn watches_of_etcd_in_small_queues_see_all_once_and_in_order_through_any_trouble
     }
 }
 
-/// How soon a silent server is noticed: a look after 5 s, for 2 s; or a ping after 10 s, and 5 s for its answer.
-const NOTICED: Duration = Duration::from_secs(15);
+/// How soon a silent server is left: a look after 5 s, for 2 s; or a ping after 10 s, and 5 s for its answer. Then it
+/// may be tried once more, for the whole timeout of a request at most.
+const LEFT: Duration = Duration::from_secs(20);
 
 #[test]
 fn a_silent_etcd_is_left_by_the_watches_of_a_queue() {
-    let (Some(first), Some(_)) = (Etcd::start(VERSIONS[1]), Some(())) else { return };
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
     for protocol in Protocol::BOTH {
-        let proxies = [Proxy::start(first.port()), Proxy::start(first.port())];
+        let proxies = [Proxy::start(etcd.port()), Proxy::start(etcd.port())];
         let servers = format!("{},{}", proxies[0].servers(), proxies[1].servers());
-        let (watching, writing) = (client(&protocol.endpoints(&servers), &[]), client(&first.servers(), &[]));
+        let (watching, writing) = (client(&protocol.endpoints(&servers), &[]), client(&etcd.servers(), &[]));
         let from = write(&writing) + 1;
         let mut reader = Reader::open(&watching, SMALL, from);
         assert!(matches!(reader.news(), News::Live(revision) if revision == from));
         let jitter = Jitter::measure();
         proxies[0].set(Fault::BlackHole);
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         write(&writing);
         while reader.next == from {
             reader.read();
         }
         let took = start.elapsed();
-        assert!(took < NOTICED + Duration::from_millis(100) + jitter.worst() * 10, "{protocol:?}: {took:?}");
+        assert!(took < LEFT + Duration::from_millis(100) + jitter.worst(), "{protocol:?}: {took:?}");
         assert_eq!(reader.resumed, 1, "{protocol:?}");
         reader.queue.cancel(1);
-        assert!(matches!(reader.queue.next(Deadline::after(SOON)), Ok(Completion { what: What::End(_), .. })));
+        assert!(matches!(
+            reader.queue.next(Deadline::after(SOON)),
+            Ok(Completion { what: What::End(_), .. })
+        ));
         let nothing = reader.queue.next(Deadline::after(Duration::ZERO));
         assert!(matches!(nothing, Err(Nothing::Timeout)));
     }

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use ureq::unversioned::transport::{
 };
 
 use super::interrupt;
+use crate::log;
 use crate::sys;
 use crate::transport::connect::{self, ConnectFailed, Place, connect_tcp};
 use crate::transport::timed::Timed;
@@ -20,15 +22,27 @@ use crate::transport::tls::{Tls, TlsStream};
 use crate::wait::lock;
 
 /// Opens connections.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Connect {
+    /// As the endpoint is called in messages.
+    name: String,
     place: Place,
     tls: Option<Arc<Tls>>,
+    made: Arc<AtomicU64>,
 }
 
 impl Connect {
-    pub fn new(place: &Place, tls: Option<Arc<Tls>>) -> Self {
-        Connect { place: place.clone(), tls }
+    pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>) -> Self {
+        Connect { name: name.to_owned(), place, tls, made: Arc::default() }
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// How many connections it and its clones have made.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Opens a connection, to which `known` is told how to cut it before anything is waited for on it.
@@ -69,9 +83,12 @@ impl Connector<()> for Connect {
             told.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
             interrupt::uses(&handle)
         };
-        let stream = self
-            .open(details, known)
-            .map_err(|error| ureq::Error::Other(Box::new(ConnectFailed::from(error))))?;
+        let stream = self.open(details, known).map_err(|error| {
+            log::warning!("connect {}: {error}", self.name);
+            ureq::Error::Other(Box::new(ConnectFailed::from(error)))
+        })?;
+        log::info!("connected to {}", self.name);
+        self.made.fetch_add(1, Ordering::Relaxed);
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Socket { stream, buffers }))

@@ -193,7 +193,6 @@ static void wait_for_silence(void) {
   int number;
   sigemptyset(&told);
   sigaddset(&told, SIGUSR1);
-  CHECK(pthread_sigmask(SIG_BLOCK, &told, NULL) == 0);
   put(client, "silent", "before");
   printf("connected\n");
   fflush(stdout);
@@ -201,7 +200,7 @@ static void wait_for_silence(void) {
 }
 
 int main(int argc, char **argv) {
-  sigset_t alarms_only;
+  sigset_t all, alarms_only;
   pthread_t jitter;
   if (argc < 3) {
     fprintf(stderr, "usage: %s ENDPOINTS cold|warm [signals]\n", argv[0]);
@@ -210,7 +209,9 @@ int main(int argc, char **argv) {
   /* Only this thread gets the alarms. */
   sigemptyset(&alarms_only);
   sigaddset(&alarms_only, SIGALRM);
-  CHECK(pthread_sigmask(SIG_BLOCK, &alarms_only, NULL) == 0);
+  all = alarms_only;
+  sigaddset(&all, SIGUSR1);
+  CHECK(pthread_sigmask(SIG_BLOCK, &all, NULL) == 0);
   start(&jitter, measures_jitter, NULL);
   CHECK(pthread_sigmask(SIG_UNBLOCK, &alarms_only, NULL) == 0);
   client = open_client(argv[1], "connect_timeout_ms", "10000", (char *)NULL);
