@@ -1,7 +1,7 @@
 # make demo      build, and see it work
 # make test      everything (installs the servers and tools it needs into a cache folder)
 # make check     the inner loop: what needs no etcd, Julia or Node
-# make fuzz      a million damaged inputs for each parser
+# make fuzz      a million damaged inputs for each parser, and calls of C functions for a minute
 # make long      everything at full size; the figures go to target/long
 # make bench     benches/README.md (TRANSPORT=--quick: the shorter way)
 # make install   PREFIX=/usr/local DESTDIR=
@@ -44,7 +44,7 @@ demo: lib
 test:
 	tests/run --workspace
 
-# Everything at full size, with its figures in target/long: takes an hour or so.
+# Everything at full size, with its figures in target/long: takes two hours or so.
 long:
 	tests/long
 
@@ -53,7 +53,8 @@ bench: lib
 	benches/transport/run $(TRANSPORT)
 
 fuzz:
-	fuzz/run 1000000
+	fuzz/run 1000000 parsers
+	fuzz/run 60s calls
 
 check:
 	tests/run --workspace -- --skip etcd --skip julia --skip node

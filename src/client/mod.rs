@@ -131,6 +131,9 @@ impl Client {
         self.0.ops.close();
         self.0.openings.close();
         self.0.sessions.close();
+        // An alarm that is set would keep the client, and its threads, until it goes off.
+        self.0.pool.stop();
+        self.0.clock.stop();
     }
 
     /// The same, but what was submitted may end first, and the library's threads are waited for.
@@ -141,8 +144,6 @@ impl Client {
         self.0.sessions.revoke();
         let in_time = self.0.ops.wait(deadline);
         self.close();
-        self.0.pool.stop();
-        self.0.clock.stop();
         let ended = self.0.pool.join(deadline) && self.0.clock.join(deadline);
         if ended && in_time {
             return Ok(());
