@@ -216,7 +216,8 @@
 #define ETCD_ERR_NOT_HELD 73
 
 /**
- * Connections made so far: one or two for each endpoint that was used, more when they broke.
+ * Connections made so far: one or two for each endpoint that was used, more when they broke; by JSON, one for each
+ * call and watch of the same time.
  */
 #define ETCD_COUNTER_CONNECTIONS 1
 

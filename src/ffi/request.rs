@@ -244,6 +244,9 @@ impl RequestValue {
                 watch.check()?;
                 return Ok(Wanted::Watch(watch.clone(), *mode));
             }
+            Draft::Other(Request::Alarm { action: AlarmAction::Deactivate, alarm }) => {
+                Operation::Disarm(*alarm)
+            }
             Draft::Other(request) => Operation::request(request.clone()),
             Draft::StatusOfAll => Operation::StatusOfAll,
             Draft::SyncMembers => Operation::SyncMembers,
