@@ -1405,7 +1405,7 @@ struct etcd_request *etcd_request_txn(void);
  *   after this, make it many keys: it must hold for each of them.
  * target: ETCD_TARGET_*. relation: ETCD_RELATION_*, read as "what is there … value".
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
  */
 etcd_status etcd_txn_compare_int(struct etcd_request *txn,
                                  const uint8_t *key,
@@ -1420,7 +1420,7 @@ etcd_status etcd_txn_compare_int(struct etcd_request *txn,
  * txn, key, relation: as in etcd_txn_compare_int(). A key that does not exist has no value: nothing holds.
  * value: its bytes, copied.
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
  */
 etcd_status etcd_txn_compare_value(struct etcd_request *txn,
                                    const uint8_t *key,
@@ -1571,7 +1571,7 @@ etcd_status etcd_request_set_int(struct etcd_request *request, int32_t field, in
  * request, field: as in etcd_request_set_int().
  * data: copied. NULL is fine when len is 0.
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
  */
 etcd_status etcd_request_set_bytes(struct etcd_request *request,
                                    int32_t field,

@@ -106,7 +106,12 @@ fn see_all(version: &str, protocol: Protocol) {
         let mut other = dice.fork();
         scope.spawn(move || break_things(proxy, etcd, &mut other, stop));
         // A write whose answer is lost may have been made: then there are more.
-        let writer = scope.spawn(move || (0..CHANGES).fold(0, |_, _| write(&writing)));
+        let write = move |_, _| {
+            // So that there is trouble enough on the way.
+            std::thread::sleep(Duration::from_millis(3));
+            write(&writing)
+        };
+        let writer = scope.spawn(move || (0..CHANGES).fold(0, write));
         let slow = scope.spawn(|| {
             while tight.next < from + CHANGES {
                 if dice.below(50) == 0 {
@@ -126,11 +131,9 @@ fn see_all(version: &str, protocol: Protocol) {
         }
     });
     let of = |counted| watching.counter(counted) as usize;
-    println!(
-        "etcd {version} by {protocol:?}: parked {} times, resumed {} times",
-        tight.parked, tight.resumed
-    );
-    assert!(tight.parked > 3 && tight.resumed > 0 && roomy.resumed > 1 && roomy.parked == 0);
+    let told = (tight.parked, tight.resumed, roomy.parked, roomy.resumed);
+    println!("etcd {version} by {protocol:?}: parked and resumed, in a small and a large queue: {told:?}");
+    assert!(tight.parked > 3 && tight.resumed > 0 && roomy.resumed > 1 && roomy.parked == 0, "{told:?}");
     assert!(of(Counted::WatchesParked) >= tight.parked);
     assert!(of(Counted::WatchesResumed) >= tight.resumed + roomy.resumed);
     watching.shut_down(Deadline::after(SOON)).expect("in time");
