@@ -18,23 +18,24 @@ enum { TTL = 2, TAG = 1 }; /* how long it outlives its end, in seconds */
 static etcd_client *client;
 static etcd_queue *queue;
 
-static void check(etcd_status status, etcd_error *error, const char *what) {
+static void check(etcd_status status, etcd_error *const *error, const char *what) {
   if (status != ETCD_OK) {
-    fprintf(stderr, "%s: %s: %s\n", what, etcd_status_name(status), error ? etcd_error_message(error) : "");
+    fprintf(stderr, "%s: %s: %s\n", what, etcd_status_name(status), error ? etcd_error_message(*error) : "");
     exit(1);
   }
 }
 
 static void call(etcd_request *request, const char *what) {
   etcd_error *error = NULL;
-  check(etcd_call(client, request, 10000, NULL, NULL, &error), error, what);
+  check(etcd_call(client, request, 10000, NULL, NULL, &error), &error, what);
   etcd_request_free(request);
 }
 
 static etcd_event *next(int kind) {
   etcd_event *event = NULL;
   check(etcd_queue_next(queue, -1, &event), NULL, "etcd_queue_next");
-  check(etcd_event_status(event), (etcd_error *)etcd_event_error(event), "an event");
+  etcd_error *error = (etcd_error *)etcd_event_error(event);
+  check(etcd_event_status(event), &error, "an event");
   if (etcd_event_kind(event) != kind) {
     fprintf(stderr, "an event of kind %d instead of %d\n", (int)etcd_event_kind(event), kind);
     exit(1);
@@ -44,8 +45,8 @@ static etcd_event *next(int kind) {
 
 static void submit(etcd_request *request) {
   etcd_error *error = NULL;
-  check(etcd_queue_new(0, &queue, &error), error, "etcd_queue_new");
-  check(etcd_submit(client, queue, request, TAG, -1, &error), error, "etcd_submit");
+  check(etcd_queue_new(0, &queue, &error), &error, "etcd_queue_new");
+  check(etcd_submit(client, queue, request, TAG, -1, &error), &error, "etcd_submit");
   etcd_request_free(request);
 }
 
@@ -68,7 +69,7 @@ static etcd_hold *acquire(etcd_request *request, int queued) {
   etcd_error *error = NULL;
   etcd_request_set_int(request, ETCD_FIELD_TTL, TTL);
   if (!queued) {
-    check(etcd_acquire(client, request, -1, NULL, &hold, &error), error, "etcd_acquire");
+    check(etcd_acquire(client, request, -1, NULL, &hold, &error), &error, "etcd_acquire");
     etcd_request_free(request);
     return hold;
   }
