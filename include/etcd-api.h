@@ -2020,7 +2020,8 @@ etcd_status etcd_acquire(struct etcd_client *client,
                          struct etcd_error **err);
 
 /**
- * Takes what is held by a tag whose ETCD_EVENT_ACQUIRED came. Without this, canceling the tag releases it.
+ * Takes what is held by a tag whose ETCD_EVENT_ACQUIRED came. The tag goes on: its last event tells of the release or
+ * the loss, and canceling it, as freeing the queue does, releases what is held, taken or not.
  *
  * out: the hold, for etcd_hold_free().
  * Does not block. Any thread.
@@ -2068,7 +2069,8 @@ etcd_status etcd_hold_key(const struct etcd_hold *hold,
  *
  * txn: from etcd_request_txn(), not run yet.
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED, which running the request reports, too: it is never
+ *   done without its guard.
  */
 etcd_status etcd_hold_guard(const struct etcd_hold *hold,
                             struct etcd_request *txn);

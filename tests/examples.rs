@@ -1,11 +1,12 @@
 //! The examples of the full tier, on the embedded store and on real servers: what they print is what their comments say.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::time::Duration;
 
 use crate::support::{
-    Etcd, Language, Running, VERSIONS, call, call_under_valgrind, free_port, program, run, spawn,
+    Etcd, Language, Running, VERSIONS, call, call_under_valgrind, eventually, free_port, program, run, spawn,
 };
 
 fn example(name: &str) -> std::path::PathBuf {
@@ -118,6 +119,133 @@ fn a_watch_in_a_poll_loop_on_etcd() {
     }
 }
 
+const WORKED: &str = "jobs/nightly is mine\nstep 1\nstep 2\nstep 3\ndone\n";
+const FENCED: &str = "slow: written\nslow: written elsewhere\nnext: written\nnext: written elsewhere\n\
+    slow: refused, it holds the lock no more\nslow: refused elsewhere, its token is stale\n";
+
+#[test]
+fn a_worker_on_mem() {
+    prints("worker", WORKED, false);
+}
+
+#[test]
+fn a_worker_on_etcd() {
+    prints("worker", WORKED, true);
+}
+
+#[test]
+fn a_fenced_write_on_mem() {
+    prints("fenced-write", FENCED, false);
+}
+
+#[test]
+fn a_fenced_write_on_etcd() {
+    prints("fenced-write", FENCED, true);
+}
+
+/// One whose lock somebody removes, and one whose server says nothing any more, stop; the next one takes over.
+#[test]
+fn a_worker_that_loses_its_lock_stops_on_etcd() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let start = || {
+            let mut command = call(&example("worker"));
+            Running::start(command.args([&etcd.servers(), "jobs/long", "1000"]))
+        };
+        let lost = |worker: &mut Running| {
+            while worker.line() != "lost it: somebody else may do this now" {
+                assert!(worker.is_running(), "{version}");
+            }
+            assert_eq!(worker.code(), 3);
+        };
+        let mut first = start();
+        assert_eq!(first.line(), "jobs/long is mine");
+        let mut second = start();
+        eventually(Duration::from_secs(10), "the second one queues", || {
+            let places = etcd.ask(&["get", "--prefix", "--keys-only", "jobs/long/"]);
+            (places.matches("jobs/long/").count() == 2).then_some(())
+        });
+        etcd.ask(&["del", "--prefix", "jobs/long/"]);
+        lost(&mut first);
+        // Its place in the queue went, too.
+        assert!(second.errors().contains("the place in the queue is gone"), "{version}");
+        assert_eq!(second.code(), 1);
+        let mut third = start();
+        assert_eq!(third.line(), "jobs/long is mine");
+        etcd.stop();
+        lost(&mut third);
+        etcd.go_on();
+    }
+}
+
+/// A service that is talked to.
+struct Service {
+    process: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+}
+
+impl Service {
+    fn start(mut command: Command, servers: &str, who: &str) -> Self {
+        command.args([servers, who]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut process = spawn(&mut command).expect("it starts");
+        let (input, output) = (process.stdin.take(), process.stdout.take().expect("piped"));
+        Service { process, input, output: BufReader::new(output) }
+    }
+
+    /// Reads until all these lines have come, in any order.
+    fn says(&mut self, wanted: &[&str]) {
+        let mut wanted = wanted.to_vec();
+        while !wanted.is_empty() {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).expect("text") > 0, "it ended before {wanted:?}");
+            wanted.retain(|wanted| *wanted != line.trim_end());
+        }
+    }
+
+    fn tell(&mut self, line: &str) {
+        writeln!(self.input.as_ref().expect("open"), "{line}").expect("it reads");
+    }
+
+    fn end(mut self) {
+        self.input.take();
+        assert!(self.process.wait().expect("it ends").success());
+    }
+}
+
+#[test]
+fn a_service_that_leads_on_mem() {
+    let program = example("leader-service");
+    for command in [call(&program), call_under_valgrind(&program)] {
+        let mut service = Service::start(command, "mem://examples", "ann");
+        service.says(&["leading", "leader: ann"]);
+        service.tell("at your service");
+        service.says(&["leader: at your service"]);
+        service.end();
+    }
+}
+
+#[test]
+fn services_follow_one_another_as_leaders_on_etcd() {
+    for version in VERSIONS {
+        let Some(etcd) = Etcd::start(version) else { return };
+        let start = |who| Service::start(call(&example("leader-service")), &etcd.servers(), who);
+        let mut ann = start("ann");
+        ann.says(&["leading", "leader: ann"]);
+        let mut ben = start("ben");
+        ben.says(&["leader: ann"]);
+        ben.tell("not the leader's word");
+        ann.tell("at your service");
+        ben.says(&["leader: at your service"]);
+        ann.end();
+        ben.says(&["leading", "leader: ben"]);
+        // It leads again after a loss.
+        etcd.ask(&["del", "--prefix", "service/leader/"]);
+        ben.says(&["leading", "leader: ben"]);
+        ben.end();
+    }
+}
+
 /// Whoever runs an example without a server is told what is wrong, and where.
 #[test]
 fn examples_say_what_failed() {
@@ -127,7 +255,7 @@ fn examples_say_what_failed() {
         command.arg(&nobody);
         typed(command, "")
     };
-    for name in ["range-txn", "watcher", "watch-poll", "epoll-1000"] {
+    for name in ["range-txn", "watcher", "watch-poll", "epoll-1000", "worker", "fenced-write"] {
         let output = fails(&example(name));
         let errors = String::from_utf8_lossy(&output.stderr);
         let reason = format!("at http://{nobody}: connection refused (is etcd running there?)\n");

@@ -19,6 +19,7 @@ mod hardening;
 mod header;
 mod identity;
 mod install;
+mod interop;
 mod limits;
 mod members;
 mod names;

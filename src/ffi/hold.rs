@@ -9,7 +9,7 @@ use libc::c_int;
 use super::client::{client, deadline, place, token};
 use super::handle::{self, Shared, Table};
 use super::queue::{etcd_queue, queue};
-use super::request::{RequestValue, Wanted, begun_with, bytes, etcd_request};
+use super::request::{RequestValue, Wanted, begun_with, bytes, change, etcd_request};
 use super::status::{etcd_error, etcd_status, get, run, run_plain};
 use super::types::etcd_client;
 use crate::client::queue::{Hold, Ticket, What};
@@ -342,7 +342,8 @@ impl Audience for Queued {
     }
 }
 
-/// Takes what is held by a tag whose ETCD_EVENT_ACQUIRED came. Without this, canceling the tag releases it.
+/// Takes what is held by a tag whose ETCD_EVENT_ACQUIRED came. The tag goes on: its last event tells of the release or
+/// the loss, and canceling it, as freeing the queue does, releases what is held, taken or not.
 ///
 /// out: the hold, for etcd_hold_free().
 /// Does not block. Any thread.
@@ -423,14 +424,12 @@ pub unsafe extern "C" fn etcd_hold_key(
 ///
 /// txn: from etcd_request_txn(), not run yet.
 /// Does not block. The thread that builds the request.
-/// Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+/// Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED, which running the request reports, too: it is never
+///   done without its guard.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_hold_guard(hold: *const etcd_hold, txn: *mut etcd_request) -> etcd_status {
-    run_plain(|| {
-        let guard = contender(hold)?.guard();
-        // SAFETY: as promised by the caller.
-        unsafe { handle::value_mut::<RequestValue>(txn) }?.guard(guard)
-    })
+    // SAFETY: as promised by the caller.
+    unsafe { change(txn, |request| request.guard(contender(hold)?.guard())) }
 }
 
 /// Frees a hold: it is released in the background. NULL is fine and does nothing.

@@ -453,9 +453,6 @@ impl RequestValue {
 
     /// Adds a comparison to a transaction.
     pub fn guard(&mut self, guard: Compare) -> Result<()> {
-        if self.finished.get().is_some() {
-            return Err(Error::invalid("the request was run: it can't be changed any more"));
-        }
         self.txn()?.0.compares.push(guard);
         Ok(())
     }
@@ -656,7 +653,7 @@ unsafe fn add_op(
 }
 
 /// Changes a request that is being built; what goes wrong, it keeps.
-unsafe fn change(
+pub(crate) unsafe fn change(
     request: *mut etcd_request,
     with: impl FnOnce(&mut RequestValue) -> Result<()>,
 ) -> etcd_status {

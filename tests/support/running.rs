@@ -65,6 +65,12 @@ impl Running {
         (0..count).map(|_| self.line()).collect()
     }
 
+    /// Hands each further line of its standard output to `told`, on a thread of its own.
+    pub fn tell_lines(&mut self, mut told: impl FnMut(String) + Send + 'static) {
+        let output = self.output.take().expect("not closed");
+        std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(&mut told));
+    }
+
     /// Nobody reads its standard output any more.
     pub fn close_output(&mut self) {
         self.output = None;

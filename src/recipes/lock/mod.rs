@@ -181,6 +181,10 @@ fn is_named_like_place(prefix: &[u8], key: &[u8]) -> bool {
 /// # Errors
 /// As [`Client::call`].
 pub fn find(client: &Client, context: &Context, name: &[u8], token: i64) -> Result<Option<KeyValue>> {
+    if token <= 0 {
+        // To a server these mean "whenever": some place would be found, and it would be somebody else's.
+        return Ok(None);
+    }
     let prefix = [name, b"/"].concat();
     let made_then = RangeRequest {
         min_create_revision: token,

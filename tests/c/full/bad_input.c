@@ -38,9 +38,9 @@ static void is(etcd_status wanted, etcd_status got, const char *what, int line) 
 
 /* ---- what there is to be confused with what ---- */
 
-enum kind { NONE, CLIENT, QUEUE, CANCEL, WATCHER, PAGES, OPTIONS, REQUEST, REPLY, EVENT, ERROR, KINDS };
+enum kind { NONE, CLIENT, QUEUE, CANCEL, WATCHER, PAGES, HOLD, OPTIONS, REQUEST, REPLY, EVENT, ERROR, KINDS };
 static const char *const kinds[] = {"nothing", "a client",  "a queue", "a cancel handle", "a watcher", "pages",
-                                    "options", "a request", "a reply", "an event",        "an error"};
+                                    "a hold",  "options",   "a request", "a reply",       "an event",  "an error"};
 enum { NUMBERS = OPTIONS }; /* before this they are numbers, from here on memory */
 
 static void *good[KINDS], *freed[NUMBERS], *inherited[KINDS];
@@ -64,6 +64,16 @@ static etcd_client *open_client(void) {
   return client;
 }
 
+/* Takes a lock that nobody else has. */
+static etcd_hold *hold_of(etcd_client *client, const char *name) {
+  etcd_request *lock = etcd_request_lock(bytes(name), strlen(name));
+  etcd_hold *hold = NULL;
+  IS(ETCD_OK, etcd_acquire(client, lock, 10000, NULL, &hold, NULL));
+  CHECK(etcd_hold_token(hold) > 0 && etcd_hold_is_held(hold) && etcd_hold_remaining_ms(hold) > 0);
+  etcd_request_free(lock);
+  return hold;
+}
+
 static void make(void **things) {
   etcd_client *client = open_client();
   etcd_queue *queue = NULL;
@@ -84,7 +94,7 @@ static void make(void **things) {
   etcd_request_free(put);
   things[CLIENT] = client, things[QUEUE] = queue, things[CANCEL] = etcd_cancel_new(), things[WATCHER] = watcher;
   things[PAGES] = pages, things[OPTIONS] = etcd_options_new(), things[REQUEST] = get, things[REPLY] = reply;
-  things[EVENT] = event, things[ERROR] = error;
+  things[EVENT] = event, things[ERROR] = error, things[HOLD] = hold_of(client, "held");
 }
 
 static void free_all(void **things) {
@@ -94,6 +104,7 @@ static void free_all(void **things) {
   etcd_cancel_free((etcd_cancel *)things[CANCEL]);
   etcd_watcher_free((etcd_watcher *)things[WATCHER]);
   etcd_pages_free((etcd_pages *)things[PAGES]);
+  etcd_hold_free((etcd_hold *)things[HOLD]);
   etcd_options_free((etcd_options *)things[OPTIONS]);
   etcd_request_free((etcd_request *)things[REQUEST]);
   etcd_reply_free((etcd_reply *)things[REPLY]);
@@ -474,6 +485,75 @@ RUN(etcd_watcher_next) {
   etcd_status status = etcd_watcher_next(H(0, etcd_watcher), a->wide, P(OUT, &out));
   return made(a, status, out);
 }
+/* Those are acquired or submitted, not run: what is wrong with them is found first all the same. */
+static etcd_status acquired(etcd_request *request) {
+  etcd_hold *hold = NULL;
+  etcd_status status = etcd_acquire((etcd_client *)good[CLIENT], request, 10000, NULL, &hold, NULL);
+  CHECK((status == ETCD_OK) == (hold != NULL));
+  IS(status == ETCD_OK ? ETCD_ERR_INVALID_ARGUMENT : status, run(request));
+  etcd_hold_free(hold);
+  return status;
+}
+RUN(etcd_request_lock) { return acquired(etcd_request_lock(BYTES)); }
+RUN(etcd_request_campaign) { return acquired(etcd_request_campaign(BYTES, P(MORE, bytes(a->data)), a->len)); }
+RUN(etcd_request_observe) {
+  etcd_status status = run(etcd_request_observe(BYTES));
+  return status == ETCD_ERR_INVALID_ARGUMENT && !(a->nulls & DATA) ? ETCD_OK : status;
+}
+RUNS(etcd_request_leader, etcd_request_leader(BYTES))
+RUNS(etcd_request_lock_queue, etcd_request_lock_queue(BYTES))
+RUN(etcd_request_lock_break) { return run(etcd_request_lock_break(BYTES, a->wide)); }
+RUN(etcd_request_lock_renew) { return run(etcd_request_lock_renew(BYTES, a->wide)); }
+RUN(etcd_request_release) {
+  etcd_hold *mine = a->h[0] == good[HOLD] ? hold_of((etcd_client *)good[CLIENT], "mine") : H(0, etcd_hold);
+  etcd_status status = run(etcd_request_release(mine));
+  if (a->h[0] == good[HOLD]) {
+    CHECK(!etcd_hold_is_held(mine) && etcd_hold_remaining_ms(mine) == 0 && etcd_hold_token(mine) > 0);
+    IS(ETCD_ERR_NOT_HELD, run(etcd_request_release(mine))); /* once */
+    IS(ETCD_ERR_NOT_HELD, run(etcd_request_proclaim(mine, bytes("v"), 1)));
+    etcd_hold_free(mine);
+  }
+  return status;
+}
+RUN(etcd_request_proclaim) { return run(etcd_request_proclaim(H(0, etcd_hold), BYTES)); }
+RUN(etcd_acquire) {
+  STATUS;
+  etcd_hold *out = LEFT_OVER(etcd_hold);
+  char name[32];
+  snprintf(name, sizeof name, "lock %d", checks);
+  etcd_request *lock = etcd_request_lock(bytes(name), strlen(name));
+  etcd_request *given = a->h[1] == good[REQUEST] ? lock : H(1, etcd_request);
+  (void)MADE(TOLD(etcd_acquire(H(0, etcd_client), given, a->wide, H(2, etcd_cancel), P(OUT, &out), ERRP)));
+  if (status == ETCD_OK) {
+    etcd_hold_free(out);
+  }
+  etcd_request_free(lock);
+  return status;
+}
+RUN(etcd_queue_take_hold) {
+  etcd_hold *out = LEFT_OVER(etcd_hold);
+  etcd_status status = etcd_queue_take_hold(H(0, etcd_queue), 4711, P(OUT, &out));
+  return made(a, status, out);
+}
+QUIET(etcd_hold_token, etcd_hold_token(H(0, etcd_hold)) == 0)
+QUIET(etcd_hold_is_held, etcd_hold_is_held(H(0, etcd_hold)) == 0)
+QUIET(etcd_hold_remaining_ms, etcd_hold_remaining_ms(H(0, etcd_hold)) == 0)
+RUN(etcd_hold_key) {
+  uint8_t key[100];
+  size_t len = 5;
+  etcd_status status = etcd_hold_key(H(0, etcd_hold), key, sizeof key, P(OUT, &len));
+  CHECK(a->nulls & OUT || (status == ETCD_OK ? len > 5 && !memcmp(key, "held/", 5) : len == 0));
+  return status;
+}
+RUN(etcd_hold_guard) {
+  etcd_request *mine = a->h[1] == good[REQUEST] ? etcd_request_txn() : H(1, etcd_request);
+  etcd_status status = etcd_hold_guard(H(0, etcd_hold), mine);
+  if (mine != H(1, etcd_request)) { /* a transaction that was to be guarded is never done without its guard */
+    IS(status, run(mine));
+  }
+  return status;
+}
+QUIET(etcd_hold_free, (etcd_hold_free(H(0, etcd_hold)), 1))
 QUIET(etcd_watcher_wake, (etcd_watcher_wake(H(0, etcd_watcher)), 1))
 QUIET(etcd_watcher_free, (etcd_watcher_free(H(0, etcd_watcher)), 1))
 
@@ -592,6 +672,23 @@ static const row table[] = {
   TAKES(etcd_event_free, EVENT),
   ROW(etcd_watcher_open, CLIENT, REQUEST, NONE, ETCD_OK, OUT, ERR, TIMEOUT, 0),
   ROW(etcd_watcher_next, WATCHER, NONE, NONE, ETCD_ERR_TIMEOUT, OUT, 0, TIMEOUT, 0),
+  ROW(etcd_request_lock, NONE, NONE, NONE, ETCD_OK, DATA, 0, EMPTY | LONG, 0),
+  ROW(etcd_request_campaign, NONE, NONE, NONE, ETCD_OK, DATA | MORE, 0, EMPTY | LONG, 0),
+  ROW(etcd_request_observe, NONE, NONE, NONE, ETCD_OK, DATA, 0, LONG, 0),
+  ROW(etcd_request_leader, NONE, NONE, NONE, ETCD_OK, DATA, 0, EMPTY | LONG, 0),
+  ROW(etcd_request_lock_queue, NONE, NONE, NONE, ETCD_OK, DATA, 0, EMPTY | LONG, 0),
+  ROW(etcd_request_lock_break, NONE, NONE, NONE, ETCD_ERR_NOT_HELD, DATA, 0, EMPTY | LONG | ANY, 0),
+  ROW(etcd_request_lock_renew, NONE, NONE, NONE, ETCD_ERR_NOT_HELD, DATA, 0, EMPTY | LONG | ANY, 0),
+  ROW(etcd_request_release, HOLD, NONE, NONE, ETCD_OK, 0, 0, 0, 0),
+  ROW(etcd_request_proclaim, HOLD, NONE, NONE, ETCD_OK, DATA, 0, LONG, 0),
+  ROW(etcd_acquire, CLIENT, REQUEST, CANCEL, ETCD_OK, OUT, ERR, TIMEOUT | OPTIONAL, 0),
+  ROW(etcd_queue_take_hold, QUEUE, NONE, NONE, ETCD_ERR_KEY_NOT_FOUND, OUT, 0, 0, 0),
+  TAKES(etcd_hold_token, HOLD),
+  TAKES(etcd_hold_is_held, HOLD),
+  TAKES(etcd_hold_remaining_ms, HOLD),
+  ROW(etcd_hold_key, HOLD, NONE, NONE, ETCD_OK, OUT, 0, 0, 0),
+  ROW(etcd_hold_guard, HOLD, REQUEST, NONE, ETCD_OK, 0, 0, 0, 0),
+  TAKES(etcd_hold_free, HOLD),
   TAKES(etcd_watcher_wake, WATCHER),
   TAKES(etcd_watcher_free, WATCHER),
 };
@@ -732,6 +829,9 @@ static etcd_request *request_number(int number) {
     case 7: return etcd_request_hash(0);
     case 8: return etcd_request_watch(bytes("k"), 1);
     case 9: return etcd_request_alarm(ETCD_ALARM_LIST, 0, ETCD_ALARM_ANY);
+    case 10: return etcd_request_lock(bytes("k"), 1);
+    case 11: return etcd_request_observe(bytes("k"), 1);
+    case 12: return etcd_request_leader(bytes("k"), 1);
     default: return NULL;
   }
 }
@@ -740,7 +840,7 @@ static etcd_request *request_number(int number) {
 static void every_field(void) {
   static const int64_t values[] = {INT64_MIN, -1, 0, 1, 2, 5, INT64_MAX};
   function = "etcd_request_set_int";
-  for (int number = 0; number < 10; number++) {
+  for (int number = 0; number < 13; number++) {
     for (int32_t field = -1; field < 60; field++) {
       for (size_t at = 0; at < sizeof values / sizeof *values; at++) {
         etcd_request *request = request_number(number);
@@ -885,6 +985,35 @@ static void transactions(void) {
   etcd_request_free(get);
 }
 
+/* A place is named by its token, and by nothing that could mean another one. */
+static void locks(void) {
+  static const int64_t tokens[] = {INT64_MIN, -1, 0, 1, INT64_MAX};
+  etcd_hold *hold = (etcd_hold *)good[HOLD];
+  uint8_t key[64];
+  size_t len = 0;
+  function = "etcd_hold_key";
+  IS(ETCD_ERR_TOO_LARGE, etcd_hold_key(hold, NULL, 0, &len));
+  for (size_t cap = 0; cap < len; cap++) {
+    size_t needed = 0;
+    key[cap] = 0x5a;
+    IS(ETCD_ERR_TOO_LARGE, etcd_hold_key(hold, key, cap, &needed));
+    CHECK(needed == len && key[cap] == 0x5a && !memcmp(key, "held/", cap < 5 ? cap : 5));
+  }
+  function = "a token that nobody has";
+  for (int at = 0; at < 5; at++) {
+    IS(ETCD_ERR_NOT_HELD, run(etcd_request_lock_break(bytes("held"), 4, tokens[at])));
+    IS(ETCD_ERR_NOT_HELD, run(etcd_request_lock_renew(bytes("held"), 4, tokens[at])));
+  }
+  IS(ETCD_OK, run(etcd_request_lock_renew(bytes("held"), 4, etcd_hold_token(hold))));
+  CHECK(etcd_hold_is_held(hold));
+  function = "etcd_acquire";
+  etcd_request *again = etcd_request_lock(bytes("held"), 4);
+  etcd_hold *other = LEFT_OVER(etcd_hold);
+  IS(ETCD_ERR_TIMEOUT, etcd_acquire((etcd_client *)good[CLIENT], again, 0, NULL, &other, NULL));
+  CHECK(other == NULL);
+  etcd_request_free(again);
+}
+
 static void in_a_child(void) {
   fflush(NULL);
   pid_t child = fork();
@@ -929,6 +1058,7 @@ int main(int argc, char **argv) {
   canceled_and_closed();
   buffers();
   transactions();
+  locks();
   in_a_child();
   function = "all that was not to be harmed";
   IS(ETCD_OK, etcd_call((etcd_client *)good[CLIENT], (etcd_request *)good[REQUEST], -1, (etcd_cancel *)good[CANCEL], NULL, NULL));
