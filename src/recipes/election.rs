@@ -90,6 +90,9 @@ impl Inner {
 
     fn read_again(self: &Arc<Self>, error: Error) {
         let mut state = lock(&self.state);
+        if state.over {
+            return;
+        }
         if state.told.is_none() || !retry::may_pass(&error) {
             drop(state);
             return self.end(error);
@@ -111,13 +114,12 @@ impl Inner {
         state.failures = 0;
         self.tell(&mut state, revision);
         let request = WatchRequest::new(KeyRange::prefix(prefix), revision.saturating_add(1));
+        drop(state);
+        // Without the lock: of a client that was closed, this tells the end.
         let reader = Arc::new(Watching(self.clone()));
-        let old = state.watch.replace(self.client.push_watch(
-            request,
-            WatchMode::default(),
-            Deadline::NEVER,
-            reader,
-        ));
+        let watch = self.client.push_watch(request, WatchMode::default(), Deadline::NEVER, reader);
+        let mut state = lock(&self.state);
+        let old = if state.over { Some(watch) } else { state.watch.replace(watch) };
         drop(state);
         old.into_iter().for_each(PushedWatch::cancel_later);
     }
@@ -169,11 +171,7 @@ impl Reader for Watching {
             ErrorKind::Closed => inner.end(error),
             // What it missed, a look at the whole tells.
             ErrorKind::Compacted => self.0.client.defer(move || inner.read()),
-            _ if retry::may_pass(&error) => {
-                let soon = Duration::from_millis(50);
-                let again = inner.clone();
-                lock(&inner.state).pause = inner.client.later(soon, move || again.read());
-            }
+            _ if retry::may_pass(&error) => inner.read_again(error),
             _ => self.0.client.defer(move || inner.end(error)),
         }
     }

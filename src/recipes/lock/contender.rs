@@ -66,6 +66,8 @@ struct State {
     token: i64,
     /// A request is under way, or a pause before one.
     busy: bool,
+    /// It was asked for its place, and how that ended is not known yet.
+    queueing: bool,
     /// There is a reason to look again as soon as it is over.
     look_again: bool,
     /// Who holds the lock, or waits before us.
@@ -119,11 +121,9 @@ impl Contender {
 
     /// Wants it no more: out of the queue, or released.
     pub fn cancel(&self) {
-        let stage = lock(&self.0.state).stage;
-        match stage {
-            Stage::Holds => self.release(Box::new(|_| {})),
-            _ => self.0.give_up(Error::canceled()),
-        }
+        self.0.give_up(Error::canceled());
+        // It may have come to hold it until a moment ago: then this is what ends it.
+        self.release(Box::new(|_| {}));
     }
 
     /// Releases the lock. `done` is told whether it was still held, as far as the answer that arrived can tell; an error
@@ -224,7 +224,7 @@ impl Inner {
         let (ttl, name) = (self.wanted.ttl, &self.wanted.name);
         let member = self.client.join_session(ttl, name, Box::new(lost), Box::new(ready));
         let mut state = lock(&self.state);
-        if state.stage == Stage::Over {
+        if matches!(state.stage, Stage::Leaves | Stage::Over) {
             drop(state);
             return drop(member);
         }
@@ -285,17 +285,26 @@ impl Inner {
                     inner.give_up(error);
                 }
             }
-            Ok(_) => inner.give_up(Error::new(ErrorKind::BadReply, "a reply of another kind")),
-            Err(error) if retry::may_pass(&error) => inner.ask_later(again, next),
-            Err(error) => inner.give_up(error),
+            Ok(_) => inner.not_answered(Error::new(ErrorKind::BadReply, "a reply of another kind"), again, next),
+            Err(error) => inner.not_answered(error, again, next),
         };
         self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
     }
 
-    fn ask_later(self: &Arc<Self>, request: Arc<Request>, next: fn(&Arc<Self>, i64, TxnReply) -> Result<()>) {
+    fn not_answered(
+        self: &Arc<Self>,
+        error: Error,
+        request: Arc<Request>,
+        next: fn(&Arc<Self>, i64, TxnReply) -> Result<()>,
+    ) {
         let mut state = lock(&self.state);
         if matches!(state.stage, Stage::Over | Stage::Leaves) {
-            return;
+            return self.take_back(state);
+        }
+        if !retry::may_pass(&error) {
+            state.queueing = false;
+            drop(state);
+            return self.give_up(error);
         }
         let pause = retry::backoff(state.failures, sys::random_id() as u64);
         state.failures += 1;
@@ -303,25 +312,30 @@ impl Inner {
         let again = move || {
             let Request::Txn(txn) = &*request else { return };
             let state = lock(&inner.state);
-            if !matches!(state.stage, Stage::Over | Stage::Leaves) {
-                inner.ask(state, txn.clone(), next);
+            match state.stage {
+                Stage::Over | Stage::Leaves => inner.take_back(state),
+                _ => inner.ask(state, txn.clone(), next),
             }
         };
         state.pause = self.client.later(pause, again);
     }
 
-    fn enqueue(self: &Arc<Self>, state: MutexGuard<State>) {
+    fn enqueue(self: &Arc<Self>, mut state: MutexGuard<State>) {
         let Some(lease) = state.member.as_ref().map(Membership::lease) else { return };
+        state.queueing = true;
         let txn = queueing(&self.wanted.name, &state.key, lease, &self.wanted.value);
         self.ask(state, txn, |inner, revision, reply| {
-            let (token, alone) = queued(revision, reply)?;
+            let place = queued(revision, reply);
             let mut state = lock(&inner.state);
-            state.token = token;
             if state.stage != Stage::Queues {
                 // It was given up meanwhile.
-                inner.send_release(state);
+                state.token = place.map_or(0, |(token, _)| token);
+                inner.take_back(state);
                 return Ok(());
             }
+            state.queueing = false;
+            let (token, alone) = place?;
+            state.token = token;
             state.stage = Stage::Waits;
             if alone {
                 inner.hold(state, revision)
@@ -546,14 +560,13 @@ impl Inner {
         }
         state.stage = Stage::Leaves;
         state.unwatch();
-        let on_its_way = state.busy && was == Stage::Queues;
-        if on_its_way || error.outcome() == Outcome::Unknown {
+        if state.queueing || error.outcome() == Outcome::Unknown {
             // The place may turn up yet.
             state.member.iter().for_each(Membership::taint);
         }
         let closed = error.kind() == ErrorKind::Closed;
         state.failed = Some(self.explained(error.outcome_is(Outcome::NotSent)));
-        if was == Stage::Joins {
+        if state.member.is_none() || was == Stage::Joins {
             state.stage = Stage::Over;
             let member = state.member.take();
             drop(state);
@@ -572,6 +585,13 @@ impl Inner {
     fn tell_failure(&self) {
         let failed = lock(&self.state).failed.take();
         failed.into_iter().for_each(|error| self.owner.ended(Ended::Failed(error)));
+    }
+
+    /// The place was given up before it was known to be there. It may have come after it was taken out: it is once more.
+    fn take_back(self: &Arc<Self>, mut state: MutexGuard<State>) {
+        if std::mem::take(&mut state.queueing) {
+            self.send_release(state);
+        }
     }
 
     /// Takes the place out of the queue, again and again until that is done or the lease is over anyway.
@@ -616,11 +636,10 @@ impl Inner {
 
     fn released(&self, result: Result<bool>) {
         let mut state = lock(&self.state);
-        if state.stage == Stage::Over {
-            return;
-        }
         state.stage = Stage::Over;
-        let (member, waiting) = (state.member.take(), std::mem::take(&mut state.releasing));
+        // As long as the place may turn up yet, its lease is needed to take it back.
+        let member = if state.queueing { None } else { state.member.take() };
+        let waiting = std::mem::take(&mut state.releasing);
         (state.pause, state.time) = (None, None);
         drop(state);
         drop(member);
@@ -703,7 +722,10 @@ impl Inner {
         let mut state = lock(&self.state);
         match (state.stage, eye) {
             (Stage::Waits, _) => {
-                (state.own_watch, state.watch_before) = (None, None);
+                match eye {
+                    Eye::Own => state.own_watch = None,
+                    Eye::Before => state.watch_before = None,
+                }
                 state.busy = true;
                 let inner = self.clone();
                 let pause = retry::backoff(0, sys::random_id() as u64);
