@@ -357,9 +357,7 @@ export interface EndpointStatus {
 }
 
 export type AlarmKind = 'noSpace' | 'corrupt';
-export interface Alarm { member: bigint; alarm: AlarmKind | 'unknown' }
-/** Which alarms: without `member` anybody's, without `alarm` (or 'any') every kind. */
-export interface AlarmChoice { member?: bigint; alarm?: AlarmKind | 'any' }
+export interface Alarm { member: bigint; alarm: AlarmKind }
 
 export interface Counters {
   /** Connections made so far. */
@@ -416,8 +414,10 @@ export interface Client {
   compact(revision: number, options?: CallOptions & { physical?: boolean }): Promise<void>;
   /** The alarms that are raised. */
   alarms(options?: CallOptions): Promise<Alarm[]>;
-  raiseAlarm(alarm: AlarmChoice, options?: CallOptions): Promise<Alarm[]>;
-  disarmAlarm(alarm: AlarmChoice, options?: CallOptions): Promise<Alarm[]>;
+  /** Raises an alarm. */
+  raiseAlarm(alarm: Alarm, options?: CallOptions): Promise<void>;
+  /** Takes an alarm back, as `alarms()` tells it. One whose reason is still there comes back. */
+  disarmAlarm(alarm: Alarm, options?: CallOptions): Promise<void>;
   /** A hash of all keys and their history, by which members are compared. */
   hash(options?: CallOptions & { revision?: number }): Promise<{ hash: number; compactRevision: number }>;
   /** Asks whether a user has this password; gives a token, a secret. */

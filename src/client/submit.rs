@@ -294,6 +294,7 @@ impl Op {
         let Some(done) = progress.done.take() else { return };
         self.unset_timer(&mut progress);
         drop(progress);
+        let result = result.map_err(|error| told_apart(&self.client, &self.cancel, error));
         let this = self.client.0.ops.remove(self.key);
         done(result.map_err(|error| self.client.told(&self.request, error)));
         drop(this);
@@ -363,6 +364,7 @@ impl Client {
 impl<T> Task<T> {
     fn finish(&self, result: Result<T>) {
         let Some(told) = lock(&self.told).take() else { return };
+        let result = result.map_err(|error| told_apart(&self.client, &self.cancel, error));
         let this = self.client.0.ops.remove(self.key);
         told(result);
         drop(this);
@@ -375,6 +377,12 @@ impl<T> Ends for Task<T> {
         let outcome = if self.begun.load(Ordering::SeqCst) { Outcome::Unknown } else { Outcome::NotSent };
         self.finish(Err(ended(kind).outcome_is(outcome)));
     }
+}
+
+/// A thread that is interrupted takes it for the client's end, and may be the first to tell: it was the caller.
+fn told_apart(client: &Client, cancel: &Cancel, error: Error) -> Error {
+    let is_canceled = cancel.is_triggered() && !client.closed().is_triggered();
+    if is_canceled && error.kind() == ErrorKind::Closed { error.becomes_canceled() } else { error }
 }
 
 fn ended(kind: ErrorKind) -> Error {

@@ -210,15 +210,15 @@ class Client {
   }
 
   async alarms(options) {
-    return this.#alarm(ALARM_ACTION.LIST, {}, options);
+    return this.#list(raw => raw.requestAlarm(ALARM_ACTION.LIST, 0n, ALARM.ANY), options, 'alarms', replies.alarms);
   }
 
   async raiseAlarm(alarm, options) {
-    return this.#alarm(ALARM_ACTION.RAISE, alarm, options);
+    await this.#setAlarm(ALARM_ACTION.RAISE, alarm, options);
   }
 
   async disarmAlarm(alarm, options) {
-    return this.#alarm(ALARM_ACTION.DISARM, alarm, options);
+    await this.#setAlarm(ALARM_ACTION.DISARM, alarm, options);
   }
 
   async hash(options) {
@@ -322,12 +322,11 @@ class Client {
     return this.#ask(plan, options, (raw, reply, record) => replies.txn(raw, reply, plan, record.revision));
   }
 
-  #alarm(action, alarm, options) {
+  #setAlarm(action, alarm, options) {
     const given = onlyKnown(object(alarm, 'an alarm'), { member: 0, alarm: 0 }, 'an alarm');
-    const whose = given.member === undefined ? 0n : member(given.member, '`member`');
-    const kinds = { any: ALARM.ANY, noSpace: ALARM.NO_SPACE, corrupt: ALARM.CORRUPT };
-    const kind = word(kinds)(given.alarm ?? 'any', '`alarm`');
-    return this.#list(raw => raw.requestAlarm(action, whose, kind), options, 'alarms', replies.alarms);
+    const whose = member(given.member, '`member`');
+    const kind = word({ noSpace: ALARM.NO_SPACE, corrupt: ALARM.CORRUPT })(given.alarm, '`alarm`');
+    return this.#list(raw => raw.requestAlarm(action, whose, kind), options, 'an alarm', replies.alarms);
   }
 
   /** Page behind page, all of the revision of the first one. */

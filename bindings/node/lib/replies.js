@@ -126,7 +126,7 @@ const endpoints = (raw, reply) => children(raw, reply, (_, child) => text(raw, c
 const ALARMS = { 1: 'noSpace', 2: 'corrupt' };
 const alarms = (raw, reply) => children(raw, reply, (_, child) => ({
   member: id(raw, child, FIELD.MEMBER),
-  alarm: ALARMS[number(raw, child, FIELD.ALARM)] ?? 'unknown',
+  alarm: ALARMS[number(raw, child, FIELD.ALARM)] ?? `alarm ${number(raw, child, FIELD.ALARM)}`,
 }));
 
 const hash = (raw, reply) => ({
