@@ -1,7 +1,7 @@
 # make demo      build, and see it work
 # make test      everything (installs the servers and tools it needs into a cache folder)
 # make check     the inner loop: what needs no etcd, Julia or Node
-# make fuzz      a million damaged inputs for each parser
+# make fuzz      a million damaged inputs for each parser, and calls of C functions for a minute
 # make long      everything at full size; the figures go to target/long
 # make bench     benches/README.md (TRANSPORT=--quick: the shorter way)
 # make install   PREFIX=/usr/local DESTDIR=
@@ -25,7 +25,7 @@ installed := $(lib)/libetcd.so.$(version) $(lib)/$(soname) $(lib)/libetcd.so $(l
              $(DESTDIR)$(PREFIX)/include/etcd-api.h $(DESTDIR)$(PREFIX)/bin/etcd-api \
              $(man) $(bash) $(zsh) $(fish)
 
-.PHONY: all lib demo test check long bench fuzz header docs install uninstall clean
+.PHONY: all lib demo test check long bench fuzz header abi docs install uninstall clean
 
 all: lib
 
@@ -44,7 +44,7 @@ demo: lib
 test:
 	tests/run --workspace
 
-# Everything at full size, with its figures in target/long: takes an hour or so.
+# Everything at full size, with its figures in target/long: takes two hours or so.
 long:
 	tests/long
 
@@ -53,7 +53,8 @@ bench: lib
 	benches/transport/run $(TRANSPORT)
 
 fuzz:
-	fuzz/run 1000000
+	fuzz/run 1000000 parsers
+	fuzz/run 60s calls
 
 check:
 	tests/run --workspace -- --skip etcd --skip julia --skip node
@@ -61,6 +62,10 @@ check:
 # The header is generated at every build; this makes it the committed one.
 header: lib
 	cp "$$(ls -t $(built)/build/etcd-api-*/out/etcd-api.h | head -n 1)" include/etcd-api.h
+
+# What binaries may rely on from now on, as abidiff reads it. What was released only grows.
+abi:
+	tests/abi/dump include/etcd-api.h > tests/abi/etcd-api.abi
 
 # CONFIGURATION.md is the table of options in src/options.rs as a document.
 docs: lib

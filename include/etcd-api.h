@@ -1407,7 +1407,8 @@ etcd_status etcd_txn_compare_value(struct etcd_request *txn,
  * Adds an operation that is done if all comparisons hold.
  *
  * txn: from etcd_request_txn().
- * op: a get, put, deletion or transaction without conditions of its own, copied: it may be freed at once.
+ * op: a get, put, deletion or transaction without conditions of its own, copied: it may be freed at once. Transactions
+ *   are nested 32 deep at most.
  * Does not block. The thread that builds the request.
  * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
  */
@@ -1590,7 +1591,7 @@ size_t etcd_reply_kvs(const struct etcd_reply *reply);
  * A key of the reply.
  *
  * i: which, from 0.
- * out: filled in; its pointers live as long as the reply.
+ * out: filled in; its pointers live as long as the reply. With zeros when this fails.
  * out_size: sizeof *out, so that later versions know how much of it there is.
  * Errors: ETCD_ERR_KEY_NOT_FOUND: there are not so many. ETCD_ERR_INVALID_ARGUMENT.
  */
@@ -1630,7 +1631,7 @@ const struct etcd_reply *etcd_reply_child(const struct etcd_reply *reply,
  * A number of the reply.
  *
  * field: one of ETCD_FIELD_*, as far as the reply has it.
- * out: the number.
+ * out: the number; 0 when this fails.
  * Errors: ETCD_ERR_KEY_NOT_FOUND: it has no such field. ETCD_ERR_INVALID_ARGUMENT.
  */
 etcd_status etcd_reply_int(const struct etcd_reply *reply, int32_t field, int64_t *out);
@@ -1639,7 +1640,7 @@ etcd_status etcd_reply_int(const struct etcd_reply *reply, int32_t field, int64_
  * Bytes of the reply.
  *
  * field: one of ETCD_FIELD_*, as far as the reply has it.
- * data, len: where they are, and how many. They live as long as the reply.
+ * data, len: where they are, and how many. They live as long as the reply. NULL and 0 when this fails.
  * Errors: ETCD_ERR_KEY_NOT_FOUND: it has no such field. ETCD_ERR_INVALID_ARGUMENT.
  */
 etcd_status etcd_reply_bytes(const struct etcd_reply *reply,

@@ -1,5 +1,7 @@
-//! What a fuzzer feeds with bytes: all that reads what users, environments and servers write. Only its builds
-//! have this module; fuzz/run makes and runs them.
+//! What a fuzzer feeds with bytes: all that reads what users, environments and servers write, and the C functions.
+//! Only its builds have this module; fuzz/run makes and runs them.
+
+mod calls;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -8,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 
+pub use self::calls::calls;
 use crate::client::endpoints::parse;
 use crate::error::Error;
 use crate::model::*;

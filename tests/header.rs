@@ -17,7 +17,7 @@ fn the_committed_header_is_the_generated_one() {
 }
 
 /// Names of the functions declared in the header: what stands before a parenthesis outside comments.
-fn declared() -> BTreeSet<String> {
+pub fn declared() -> BTreeSet<String> {
     let mut text = committed();
     while let Some(start) = text.find("/*") {
         let end = start + text[start..].find("*/").expect("comments end");

@@ -1,5 +1,6 @@
 //! The tests that need more than the crate: servers, compilers, other languages. One binary, a module a topic.
 
+mod abi;
 mod ambiguity;
 mod callers;
 mod cli;
@@ -13,6 +14,7 @@ mod examples;
 mod faults;
 mod fuzzing;
 mod grpc;
+mod hardening;
 mod header;
 mod identity;
 mod install;
@@ -21,6 +23,7 @@ mod members;
 mod names;
 mod packed;
 mod programs;
+mod sanitized;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]
 mod support;

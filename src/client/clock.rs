@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::sys;
-use crate::wait::lock;
+use crate::wait::{Deadline, lock};
 
 /// Happens at its time. It never blocks.
 pub type Alarm = Box<dyn FnOnce() + Send>;
@@ -24,6 +25,7 @@ struct Alarms {
     last: u64,
     /// There is a thread.
     runs: bool,
+    thread: Option<JoinHandle<()>>,
     /// Until then it sleeps, whatever was taken back meanwhile.
     sleeps_until: Option<Instant>,
     over: bool,
@@ -51,9 +53,12 @@ impl Clock {
         alarms.set.insert(time, alarm);
         if !alarms.runs {
             let clock = self.clone();
-            if let Err(error) = sys::spawn("etcd-clock", move || clock.run()) {
-                alarms.set.remove(&time);
-                return Err(super::pool::no_thread(&error));
+            match sys::spawn("etcd-clock", move || clock.run()) {
+                Ok(thread) => alarms.thread = Some(thread),
+                Err(error) => {
+                    alarms.set.remove(&time);
+                    return Err(super::pool::no_thread(&error));
+                }
             }
             alarms.runs = true;
         } else if is_early {
@@ -102,6 +107,24 @@ impl Clock {
             }
         }
         alarms.runs = false;
+        // Whoever joins waits for this.
+        changed.notify_all();
+    }
+
+    /// Waits until the thread of a stopped clock has ended. `false`: not in time.
+    pub fn join(&self, deadline: Deadline) -> bool {
+        let (alarms, changed) = &*self.0;
+        let mut alarms = lock(alarms);
+        while alarms.runs {
+            let left = deadline.remaining().unwrap_or(LINGER);
+            if left.is_zero() {
+                return false;
+            }
+            alarms = changed.wait_timeout(alarms, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        }
+        let thread = alarms.thread.take();
+        drop(alarms);
+        thread.is_none_or(|thread| thread.join().is_ok())
     }
 }
 

@@ -122,6 +122,9 @@ impl Client {
         self.0.closed.trigger();
         self.0.ops.close();
         self.0.openings.close();
+        // An alarm that is set would keep the client, and its threads, until it goes off.
+        self.0.pool.stop();
+        self.0.clock.stop();
     }
 
     /// The same, but what was submitted may end first, and the library's threads are waited for.
@@ -131,9 +134,8 @@ impl Client {
     pub fn shut_down(&self, deadline: Deadline) -> Result<()> {
         let in_time = self.0.ops.wait(deadline);
         self.close();
-        self.0.pool.stop();
-        self.0.clock.stop();
-        if self.0.pool.join(deadline) && in_time {
+        let ended = self.0.pool.join(deadline) && self.0.clock.join(deadline);
+        if ended && in_time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -104,7 +105,8 @@ impl Pool {
         loop {
             if let Some(job) = jobs.waiting.pop_front() {
                 drop(jobs);
-                job();
+                // A bug in it must not cost a thread that others wait for.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 jobs = lock(&self.0.0);
                 continue;
             }

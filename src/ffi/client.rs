@@ -142,14 +142,17 @@ pub unsafe extern "C" fn etcd_client_close(
     // SAFETY: as promised by the caller.
     unsafe {
         run(err, || {
-            let deadline = deadline(timeout_ms)?;
             if client.is_null() {
                 return Ok(());
             }
-            handle::find::<Session>(client as usize)?;
-            match unregister(client) {
-                Some(session) => session.client().shut_down(deadline),
-                None => Err(Error::closed()),
+            let session = unregister(client).ok_or_else(|| handle::missing::<Session>(client as usize))?;
+            match deadline(timeout_ms) {
+                Ok(deadline) => session.client().shut_down(deadline),
+                // It is no client any more whatever this returns.
+                Err(error) => {
+                    session.close();
+                    Err(error)
+                }
             }
         })
     }

@@ -91,12 +91,14 @@ pub fn take<T: Shared>(handle: usize) -> Option<Arc<T>> {
     T::table().write(handle).remove(&handle)
 }
 
-fn missing<T: Shared>(handle: usize) -> Error {
+/// Why there is nothing with this number.
+pub fn missing<T: Shared>(handle: usize) -> Error {
     let (number, kind) = (handle >> 8, handle >> 4 & 15);
     if handle == 0 {
         return Error::invalid(format!("the {} is NULL", T::NAME));
     }
-    if handle & 15 != MARK || kind != T::KIND || number > GIVEN.load(Ordering::SeqCst) {
+    let was_given = (1..=GIVEN.load(Ordering::SeqCst)).contains(&number);
+    if handle & 15 != MARK || kind != T::KIND || !was_given {
         return Error::invalid(format!("this is no {}", T::NAME));
     }
     if number <= BEFORE.get().0 {
@@ -116,16 +118,18 @@ pub trait Value: Sized {
     const NAME: &'static str;
 }
 
-/// A value, with a word before it that tells what it is.
+/// A value, with words before it that tell what it is, and whether it is C's to free.
 #[repr(C, align(16))]
 pub struct Boxed<T> {
     kind: u64,
+    is_part: bool,
     value: T,
 }
 
 impl<T: Value> Boxed<T> {
-    pub fn new(value: T) -> Self {
-        Boxed { kind: T::KIND, value }
+    /// A part of another value, which C may look at.
+    pub fn part(value: T) -> Self {
+        Boxed { kind: T::KIND, is_part: true, value }
     }
 
     /// As C sees it.
@@ -136,7 +140,7 @@ impl<T: Value> Boxed<T> {
 
 /// Gives C a value, to be freed with [`free`].
 pub fn to_c<T: Value>(value: T) -> *mut T::C {
-    Box::into_raw(Box::new(Boxed::new(value))).cast()
+    Box::into_raw(Box::new(Boxed { kind: T::KIND, is_part: false, value })).cast()
 }
 
 /// A value that C holds.
@@ -163,14 +167,16 @@ pub unsafe fn value_mut<'a, T: Value>(pointer: *mut T::C) -> Result<&'a mut T> {
     Ok(unsafe { &mut (*checked::<T>(pointer)?).value })
 }
 
-/// Frees a value. NULL, and what is found to be something else, is left alone.
+/// Frees a value. NULL, a part of another value, and what is found to be something else, are left alone.
 ///
 /// # Safety
 /// As [`value`], and nobody uses it any more.
 pub unsafe fn free<T: Value>(pointer: *mut T::C) {
     // SAFETY: as promised by the caller, it came from `to_c`.
     unsafe {
-        if let Ok(boxed) = checked::<T>(pointer) {
+        if let Ok(boxed) = checked::<T>(pointer)
+            && !(*boxed).is_part
+        {
             (*boxed).kind = 0;
             drop(Box::from_raw(boxed));
         }

@@ -110,11 +110,11 @@ impl From<Completion> for EventValue {
 
 impl EventValue {
     fn with_reply(self, reply: ReplyValue) -> Self {
-        EventValue { revision: reply.revision, reply: Some(Boxed::new(reply)), ..self }
+        EventValue { revision: reply.revision, reply: Some(Boxed::part(reply)), ..self }
     }
 
     fn with_error(self, error: Error) -> Self {
-        EventValue { error: Some(Boxed::new(ErrorValue::new(error))), ..self }
+        EventValue { error: Some(Boxed::part(ErrorValue::new(error))), ..self }
     }
 
     fn with_state(self, state: i32, revision: i64) -> Self {
@@ -264,6 +264,9 @@ pub unsafe extern "C" fn etcd_queue_next(
 
 /// The next completion; without waiting, no clock need be read.
 fn next(queue: &Queue, timeout_ms: i64) -> Result<Completion> {
+    if timeout_ms < -1 {
+        deadline(timeout_ms)?;
+    }
     match queue.try_next() {
         Err(Nothing::Timeout) if timeout_ms != 0 => Ok(queue.next(deadline(timeout_ms)?)?),
         taken => Ok(taken?),
@@ -300,17 +303,17 @@ pub unsafe extern "C" fn etcd_queue_read(
     records: *mut u32,
 ) -> etcd_status {
     run_plain(|| {
-        if buf.is_null() || used.is_null() || records.is_null() || buf as usize & 7 != 0 {
-            return Err(Error::invalid(
-                "a place for the events is NULL, or the buffer is not aligned to 8 bytes",
-            ));
+        if used.is_null() || records.is_null() {
+            return Err(Error::invalid("a place for a number is NULL"));
         }
         // SAFETY: as promised by the caller; each place is its own.
-        let (buffer, used, records) = unsafe {
-            ptr::write_bytes(buf, 0, 0);
-            (std::slice::from_raw_parts_mut(buf, cap), &mut *used, &mut *records)
-        };
+        let (used, records) = unsafe { (&mut *used, &mut *records) };
         (*used, *records) = (0, 0);
+        if buf.is_null() || buf as usize & 7 != 0 {
+            return Err(Error::invalid("the buffer is NULL, or not aligned to 8 bytes"));
+        }
+        // SAFETY: as promised by the caller. No memory is longer than a slice can be.
+        let buffer = unsafe { std::slice::from_raw_parts_mut(buf, cap.min(isize::MAX as usize)) };
         let queue = self::queue(queue)?;
         let mut needed = 0;
         let drained = queue.drain(|completion| packed::write(completion, buffer, used, records, &mut needed));

@@ -304,7 +304,7 @@ fn of_status((endpoint, status): (String, Result<(Header, Status)>)) -> ReplyVal
 
 impl ReplyValue {
     fn parent(revision: i64, children: impl Iterator<Item = ReplyValue>) -> Self {
-        let children: Vec<_> = children.map(Boxed::new).collect();
+        let children: Vec<_> = children.map(Boxed::part).collect();
         ReplyValue { revision, count: children.len() as i64, children, ..ReplyValue::default() }
     }
 
@@ -340,14 +340,21 @@ fn view(kv: &KeyValue, kind: u32) -> etcd_kv {
     }
 }
 
-/// Writes as much of a view as C has room for.
-unsafe fn give(kv: &KeyValue, kind: u32, out: *mut etcd_kv, out_size: usize) -> Result<()> {
+/// Writes as much of a view as C has room for; zeros when there is nothing to see.
+unsafe fn give<'a>(
+    out: *mut etcd_kv,
+    out_size: usize,
+    found: impl FnOnce() -> Result<(&'a KeyValue, u32)>,
+) -> Result<()> {
     if out.is_null() {
         return Err(Error::invalid("the place for the key is NULL"));
     }
-    let view = view(kv, kind);
     let size = out_size.min(size_of::<etcd_kv>());
     // SAFETY: as promised by the caller, there is room for `out_size` bytes.
+    unsafe { ptr::write_bytes(out.cast::<u8>(), 0, size) };
+    let (kv, kind) = found()?;
+    let view = view(kv, kind);
+    // SAFETY: as above.
     unsafe { ptr::copy_nonoverlapping((&raw const view).cast::<u8>(), out.cast(), size) };
     Ok(())
 }
@@ -398,7 +405,7 @@ pub unsafe extern "C" fn etcd_reply_kvs(reply: *const etcd_reply) -> usize {
 /// A key of the reply.
 ///
 /// i: which, from 0.
-/// out: filled in; its pointers live as long as the reply.
+/// out: filled in; its pointers live as long as the reply. With zeros when this fails.
 /// out_size: sizeof *out, so that later versions know how much of it there is.
 /// Errors: ETCD_ERR_KEY_NOT_FOUND: there are not so many. ETCD_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
@@ -410,9 +417,10 @@ pub unsafe extern "C" fn etcd_reply_kv(
 ) -> etcd_status {
     // SAFETY: as promised by the caller.
     run_plain(|| unsafe {
-        let found = handle::value::<ReplyValue>(reply)?.keys.at(i);
-        let (kind, kv, _) = found.ok_or_else(|| no_such("key", i))?;
-        give(kv, kind, out, out_size)
+        give(out, out_size, || {
+            let found = handle::value::<ReplyValue>(reply)?.keys.at(i);
+            found.map(|(kind, kv, _)| (kv, kind)).ok_or_else(|| no_such("key", i))
+        })
     })
 }
 
@@ -430,10 +438,12 @@ pub unsafe extern "C" fn etcd_reply_previous(
 ) -> etcd_status {
     // SAFETY: as promised by the caller.
     run_plain(|| unsafe {
-        let reply = handle::value::<ReplyValue>(reply)?;
-        let beside = reply.keys.at(i).and_then(|(_, _, previous)| previous);
-        let found = beside.or_else(|| reply.previous.get(i)).ok_or_else(|| no_such("previous key", i))?;
-        give(found, ETCD_KV_PREVIOUS, out, out_size)
+        give(out, out_size, || {
+            let reply = handle::value::<ReplyValue>(reply)?;
+            let beside = reply.keys.at(i).and_then(|(_, _, previous)| previous);
+            let found = beside.or_else(|| reply.previous.get(i));
+            Ok((found.ok_or_else(|| no_such("previous key", i))?, ETCD_KV_PREVIOUS))
+        })
     })
 }
 
@@ -461,16 +471,17 @@ pub unsafe extern "C" fn etcd_reply_child(reply: *const etcd_reply, i: usize) ->
 /// A number of the reply.
 ///
 /// field: one of ETCD_FIELD_*, as far as the reply has it.
-/// out: the number.
+/// out: the number; 0 when this fails.
 /// Errors: ETCD_ERR_KEY_NOT_FOUND: it has no such field. ETCD_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_reply_int(reply: *const etcd_reply, field: i32, out: *mut i64) -> etcd_status {
     // SAFETY: as promised by the caller.
     run_plain(|| unsafe {
-        let number = handle::value::<ReplyValue>(reply)?.number(field);
         if out.is_null() {
             return Err(Error::invalid("the place for the number is NULL"));
         }
+        out.write(0);
+        let number = handle::value::<ReplyValue>(reply)?.number(field);
         out.write(number.ok_or_else(|| no_such("number", field))?);
         Ok(())
     })
@@ -479,7 +490,7 @@ pub unsafe extern "C" fn etcd_reply_int(reply: *const etcd_reply, field: i32, ou
 /// Bytes of the reply.
 ///
 /// field: one of ETCD_FIELD_*, as far as the reply has it.
-/// data, len: where they are, and how many. They live as long as the reply.
+/// data, len: where they are, and how many. They live as long as the reply. NULL and 0 when this fails.
 /// Errors: ETCD_ERR_KEY_NOT_FOUND: it has no such field. ETCD_ERR_INVALID_ARGUMENT.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_reply_bytes(
@@ -490,10 +501,12 @@ pub unsafe extern "C" fn etcd_reply_bytes(
 ) -> etcd_status {
     // SAFETY: as promised by the caller.
     run_plain(|| unsafe {
-        let reply = handle::value::<ReplyValue>(reply)?;
         if data.is_null() || len.is_null() {
             return Err(Error::invalid("the place for the bytes is NULL"));
         }
+        data.write(ptr::null());
+        len.write(0);
+        let reply = handle::value::<ReplyValue>(reply)?;
         let found = reply.texts.iter().find(|(name, _)| *name == field);
         let (_, bytes) = found.ok_or_else(|| no_such("bytes", field))?;
         data.write(bytes.as_ptr());

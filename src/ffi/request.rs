@@ -151,11 +151,36 @@ enum Draft {
     Get(RangeRequest),
     Put { put: PutRequest, when: Conditions, ttl: i64 },
     Delete { delete: DeleteRequest, when: Conditions },
-    Txn(TxnRequest),
+    Txn(TxnRequest, Extent),
     Watch(WatchRequest, WatchMode),
     Other(Request),
     StatusOfAll,
     SyncMembers,
+}
+
+/// How much there is in a transaction.
+#[derive(Default, Clone, Copy)]
+struct Extent {
+    ops: usize,
+    levels: usize,
+}
+
+/// Transactions may be nested so deep, with so many operations in all: more than servers take, and few enough for the
+/// stacks and the memory of whoever handles them.
+const LEVELS: usize = 32;
+const OPS: usize = 1 << 16;
+
+impl Extent {
+    /// With one more operation, of this extent.
+    fn with(self, op: Extent) -> Result<Self> {
+        let both = Extent { ops: self.ops + 1 + op.ops, levels: self.levels.max(op.levels + 1) };
+        if both.levels > LEVELS || both.ops > OPS {
+            let fault =
+                format!("transactions are nested {LEVELS} deep at most, with {OPS} operations in all");
+            return Err(Error::invalid(fault));
+        }
+        Ok(both)
+    }
 }
 
 #[derive(Default)]
@@ -214,7 +239,7 @@ impl RequestValue {
             Draft::Delete { delete, when } => {
                 Operation::if_all(when.on(&delete.range.start), Op::Delete(delete.clone()))
             }
-            Draft::Txn(txn) => Operation::request(Request::Txn(txn.clone())),
+            Draft::Txn(txn, _) => Operation::request(Request::Txn(txn.clone())),
             Draft::Watch(watch, mode) => {
                 watch.check()?;
                 return Ok(Wanted::Watch(watch.clone(), *mode));
@@ -226,17 +251,21 @@ impl RequestValue {
         Ok(Wanted::Operation(operation))
     }
 
-    /// The operation that it is in a transaction.
-    fn op(&self) -> Result<Op> {
+    /// The operation that it is in a transaction, and how much is in it.
+    fn op(&self) -> Result<(Op, Extent)> {
         if let Some(fault) = &self.fault {
             return Err(fault.clone());
         }
         let unconditional = |when: &Conditions| when.on(&[]).is_empty();
         match &self.draft {
-            Draft::Get(range) => Ok(Op::Range(range.clone())),
-            Draft::Put { put, when, ttl: 0 } if unconditional(when) => Ok(Op::Put(put.clone())),
-            Draft::Delete { delete, when } if unconditional(when) => Ok(Op::Delete(delete.clone())),
-            Draft::Txn(txn) => Ok(Op::Txn(txn.clone())),
+            Draft::Get(range) => Ok((Op::Range(range.clone()), Extent::default())),
+            Draft::Put { put, when, ttl: 0 } if unconditional(when) => {
+                Ok((Op::Put(put.clone()), Extent::default()))
+            }
+            Draft::Delete { delete, when } if unconditional(when) => {
+                Ok((Op::Delete(delete.clone()), Extent::default()))
+            }
+            Draft::Txn(txn, extent) => Ok((Op::Txn(txn.clone()), *extent)),
             Draft::Put { .. } | Draft::Delete { .. } => Err(Error::invalid(
                 "in a transaction a put or deletion has no condition and no TTL of its own: compare, or grant a lease",
             )),
@@ -244,9 +273,9 @@ impl RequestValue {
         }
     }
 
-    fn txn(&mut self) -> Result<&mut TxnRequest> {
+    fn txn(&mut self) -> Result<(&mut TxnRequest, &mut Extent)> {
         match &mut self.draft {
-            Draft::Txn(txn) => Ok(txn),
+            Draft::Txn(txn, extent) => Ok((txn, extent)),
             _ => Err(Error::invalid("the request is no transaction")),
         }
     }
@@ -256,7 +285,7 @@ impl RequestValue {
             Draft::Get(range) => Some(&mut range.range),
             Draft::Delete { delete, .. } => Some(&mut delete.range),
             Draft::Watch(watch, _) => Some(&mut watch.range),
-            Draft::Txn(txn) => txn.compares.last_mut().map(|compare| &mut compare.range),
+            Draft::Txn(txn, _) => txn.compares.last_mut().map(|compare| &mut compare.range),
             _ => None,
         }
     }
@@ -386,11 +415,10 @@ pub unsafe fn bytes<'a>(data: *const u8, len: usize, name: &str) -> Result<&'a [
 
 /// A request that was begun with these bytes, or that keeps what is wrong with them.
 fn begun(given: Result<Draft>) -> *mut etcd_request {
-    let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match given {
+    handle::to_c(match given {
         Ok(draft) => RequestValue::new(draft),
         Err(fault) => RequestValue { fault: Some(fault), ..RequestValue::new(Draft::SyncMembers) },
-    }));
-    made.map_or(std::ptr::null_mut(), handle::to_c)
+    })
 }
 
 unsafe fn key<'a>(key: *const u8, len: usize) -> Result<&'a [u8]> {
@@ -455,7 +483,7 @@ pub unsafe extern "C" fn etcd_request_delete(key: *const u8, key_len: usize) -> 
 ///   (etcd_reply_succeeded()) and has a child for each operation. That a comparison fails is success.
 #[unsafe(no_mangle)]
 pub extern "C" fn etcd_request_txn() -> *mut etcd_request {
-    begun(Ok(Draft::Txn(TxnRequest::default())))
+    begun(Ok(Draft::Txn(TxnRequest::default(), Extent::default())))
 }
 
 /// Adds a comparison with a number.
@@ -527,7 +555,7 @@ unsafe fn compare(
             };
             let compare =
                 Compare { range: KeyRange::key(self::key(key, key_len)?), target: target?, relation };
-            request.txn()?.compares.push(compare);
+            request.txn()?.0.compares.push(compare);
             Ok(())
         })
     }
@@ -536,7 +564,8 @@ unsafe fn compare(
 /// Adds an operation that is done if all comparisons hold.
 ///
 /// txn: from etcd_request_txn().
-/// op: a get, put, deletion or transaction without conditions of its own, copied: it may be freed at once.
+/// op: a get, put, deletion or transaction without conditions of its own, copied: it may be freed at once. Transactions
+///   are nested 32 deep at most.
 /// Does not block. The thread that builds the request.
 /// Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
 #[unsafe(no_mangle)]
@@ -562,7 +591,10 @@ unsafe fn add_op(
     // SAFETY: as above.
     unsafe {
         change(txn, |request| {
-            branch(request.txn()?).push(op?);
+            let (txn, extent) = request.txn()?;
+            let (op, of_op) = op?;
+            *extent = extent.with(of_op)?;
+            branch(txn).push(op);
             Ok(())
         })
     }

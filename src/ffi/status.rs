@@ -1,16 +1,15 @@
 //! Statuses and errors of the full tier. Their comments are the header's.
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
-use std::any::Any;
 use std::ffi::{CStr, CString};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use libc::{c_char, c_int};
 
+use super::guard::caught;
 use super::handle::{self, Value};
 use crate::client::retry;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, Outcome, Result};
 
 /// How a call of the full tier ended: 0 (ETCD_OK), or one of ETCD_ERR_*. A number never changes its meaning;
 /// new ones may come.
@@ -160,16 +159,6 @@ pub fn get<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
     caught(body).unwrap_or(otherwise)
 }
 
-fn caught<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(panicked(&*panic)))
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-    Error::new(ErrorKind::Panic, format!("a bug in this library: {text}")).outcome_is(Outcome::Unknown)
-}
-
 /// The name of a status: "ETCD_ERR_TIMEOUT".
 ///
 /// Returns a string that lives for ever; "ETCD_ERR_?" for a number that this version does not know.
@@ -268,6 +257,7 @@ pub unsafe extern "C" fn etcd_error_free(error: *mut etcd_error) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     #[test]
     fn every_kind_of_error_has_its_own_name() {
