@@ -21,6 +21,7 @@ mod install;
 mod limits;
 mod members;
 mod names;
+mod node_binding;
 mod packed;
 mod programs;
 mod sanitized;

@@ -10,6 +10,8 @@
  * TypeError: thrown by what returns no promise, otherwise the promise's rejection. All other failures are EtcdErrors.
  */
 
+/// <reference types="node" />
+
 /** What a key or value may be given as. Strings must be well-formed: no lone surrogates. */
 export type Bytes = string | Uint8Array;
 

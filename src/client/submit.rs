@@ -294,7 +294,6 @@ impl Op {
         let Some(done) = progress.done.take() else { return };
         self.unset_timer(&mut progress);
         drop(progress);
-        let result = result.map_err(|error| told_apart(&self.client, &self.cancel, error));
         let this = self.client.0.ops.remove(self.key);
         done(result.map_err(|error| self.client.told(&self.request, error)));
         drop(this);
@@ -303,7 +302,6 @@ impl Op {
 
 impl Ends for Op {
     fn end(&self, kind: ErrorKind) {
-        self.cancel.trigger();
         let stage = std::mem::replace(&mut lock(&self.progress).stage, Stage::Runs);
         let outcome = match &stage {
             Stage::Waits => Outcome::NotSent,
@@ -313,6 +311,8 @@ impl Ends for Op {
             abandon();
         }
         self.finish(Err(ended(kind).outcome_is(outcome)));
+        // Behind it: a thread that is interrupted does not know by whom, and must not be the first to tell.
+        self.cancel.trigger();
     }
 }
 
@@ -364,7 +364,6 @@ impl Client {
 impl<T> Task<T> {
     fn finish(&self, result: Result<T>) {
         let Some(told) = lock(&self.told).take() else { return };
-        let result = result.map_err(|error| told_apart(&self.client, &self.cancel, error));
         let this = self.client.0.ops.remove(self.key);
         told(result);
         drop(this);
@@ -373,16 +372,11 @@ impl<T> Task<T> {
 
 impl<T> Ends for Task<T> {
     fn end(&self, kind: ErrorKind) {
-        self.cancel.trigger();
         let outcome = if self.begun.load(Ordering::SeqCst) { Outcome::Unknown } else { Outcome::NotSent };
         self.finish(Err(ended(kind).outcome_is(outcome)));
+        // As above.
+        self.cancel.trigger();
     }
-}
-
-/// A thread that is interrupted takes it for the client's end, and may be the first to tell: it was the caller.
-fn told_apart(client: &Client, cancel: &Cancel, error: Error) -> Error {
-    let is_canceled = cancel.is_triggered() && !client.closed().is_triggered();
-    if is_canceled && error.kind() == ErrorKind::Closed { error.becomes_canceled() } else { error }
 }
 
 fn ended(kind: ErrorKind) -> Error {

@@ -180,14 +180,14 @@ class Client {
     flag(ref, '`ref`');
     const settings = { timeout: timeout(options?.timeout), maxBytes: whole(maxBytes, '`maxBytes`'), batches, states, ref };
     abortSignal(signal);
-    let stopListening;
+    let forget;
     const onEnd = source => {
       this.#watches.delete(source);
-      stopListening?.();
+      forget?.();
     };
     const source = this.#begin(plan, request => new Source(this.#raw, this.#native.handle, request, settings, onEnd));
     this.#watches.add(source);
-    stopListening = endOnAbort(source, signal);
+    forget = endOnAbort(source, signal);
     return new Watch(source);
   }
 
@@ -296,12 +296,12 @@ class Client {
     const limit = timeout(options?.timeout);
     const signal = abortSignal(options?.signal);
     if (signal?.aborted) throw aborted(signal.reason);
-    let stopListening;
+    let forget;
     try {
       return await new Promise((resolve, reject) => {
         const call = new Call(this, this.#queue, walk, resolve, reject);
         const tag = this.#begin(plan, request => this.#queue.submit(this.#native.handle, request, limit, call));
-        stopListening = onAbort(signal, () => this.#queue.cancel(tag));
+        forget = onAbort(signal, () => this.#queue.cancel(tag));
       });
     } catch (error) {
       // Made where the answer was read: here it can tell who asked.
@@ -309,7 +309,7 @@ class Client {
       Error.captureStackTrace(error);
       throw error;
     } finally {
-      stopListening?.();
+      forget?.();
     }
   }
 
@@ -366,11 +366,28 @@ function rangeOf({ keys, count, flags, revision }) {
   return { kvs: keys, count, more: (flags & PACKED.MORE) !== 0, revision };
 }
 
+/** By signal, what is called back. One listener for all of them: Node warns of more than ten. */
+const listening = new WeakMap();
+
 /** Calls back when a signal is aborted; gives what ends that. */
 function onAbort(signal, callback) {
   if (signal === undefined) return undefined;
-  signal.addEventListener('abort', callback, { once: true });
-  return () => signal.removeEventListener('abort', callback);
+  const { callbacks } = listening.get(signal) ?? listen(signal);
+  callbacks.add(callback);
+  return () => callbacks.delete(callback) && callbacks.size === 0 && stopListening(signal);
+}
+
+function listen(signal) {
+  const callbacks = new Set();
+  const listener = () => callbacks.forEach(callback => callback());
+  listening.set(signal, { callbacks, listener });
+  signal.addEventListener('abort', listener, { once: true });
+  return listening.get(signal);
+}
+
+function stopListening(signal) {
+  signal.removeEventListener('abort', listening.get(signal).listener);
+  listening.delete(signal);
 }
 
 /** Ends a watch when a signal is aborted; gives what ends that. The signal knows the source only, not the Watch. */

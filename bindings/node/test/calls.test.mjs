@@ -75,6 +75,10 @@ test('an abort during a call ends it at once', async t => {
 test('an abort after a call changes nothing, and no listener is left', async t => {
   const etcd = client(t);
   const stop = new AbortController();
+  const warned = [];
+  const warn = warning => warned.push(warning.name);
+  process.on('warning', warn);
+  t.after(() => process.off('warning', warn));
   await Promise.all(Array.from({ length: 100 }, (_, i) => etcd.put(`k${i}`, '1', { signal: stop.signal })));
   const watch = etcd.watch('k1', { signal: stop.signal });
   await watch.ready();
@@ -83,6 +87,7 @@ test('an abort after a call changes nothing, and no listener is left', async t =
   assert.equal(getEventListeners(stop.signal, 'abort').length, 0);
   stop.abort();
   assert.equal(await etcd.count({ prefix: 'k' }), 100);
+  assert.deepEqual(warned, []);
 });
 
 test('an abort that races the answer is told the truth', async t => {

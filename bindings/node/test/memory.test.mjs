@@ -91,8 +91,9 @@ test('what nobody has any more is collected', async () => {
 test('a loop whose client and watch have no other holder goes on', async () => {
   const where = place();
   const writer = open(where);
+  const { revision } = await writer.put('a', 'first');
   const seen = (async () => {
-    for await (const { value } of open(where).watch('a', { ref: true, startRevision: 1 })) {
+    for await (const { value } of open(where).watch('a', { ref: true, startRevision: revision })) {
       if (value?.toString() === 'last') return 'seen';
     }
     return 'ended';

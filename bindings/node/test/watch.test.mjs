@@ -95,7 +95,9 @@ test('a compacted history ends a watch, or is caught up with', async t => {
   const last = await etcd.put('b', '1');
   await etcd.compact(last.revision);
   const watch = etcd.watch({ prefix: '' }, { startRevision: revision, states: true, ref: true });
-  const [state] = await take(watch, 1);
+  let [state] = await take(watch, 1);
+  // Servers confirm it first.
+  if (state.type === 'live') [state] = await take(watch, 1);
   assert.deepEqual([state.type, state.revision], ['compacted', last.revision]);
   await assert.rejects(watch.next(), error => {
     assert(error instanceof CompactedError);

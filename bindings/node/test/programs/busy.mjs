@@ -21,10 +21,11 @@ async function busyFor(milliseconds) {
 
 async function worker(isTerminated) {
   const one = new Worker(fileURLToPath(import.meta.url), { argv: [isTerminated ? 'wait' : 'exit'] });
+  const ended = new Promise(resolve => one.once('exit', resolve));
   await new Promise(resolve => one.once('message', resolve));
   await sleep(Math.random() * 30);
   if (isTerminated) await one.terminate();
-  else await new Promise(resolve => one.once('exit', resolve));
+  await ended;
 }
 
 if (!isMainThread) {
