@@ -1,8 +1,10 @@
-// Puts what the package needs beside its code: the built library and the licences. `npm pack` runs it.
+// Puts what the package needs beside its code: the built library and the licences. `npm pack` runs it, and removes them
+// behind itself: a library that lies here comes before the repository's own, and would soon be an old one.
+//   node scripts/prebuild.mjs --remove
 //   node scripts/prebuild.mjs [LIBRARY]      LIBRARY: that of ETCD_LIBRARY, or target/release/libetcd.so, unless named
 // It prints the oldest glibc that the library's symbols need.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const root = new URL('../../../', import.meta.url);
@@ -23,13 +25,24 @@ function compare(one, other) {
   return 0;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+const licences = ['LICENSE-MIT', 'LICENSE-APACHE'];
+
+function remove() {
+  for (const name of ['prebuilds', ...licences]) rmSync(new URL(name, here), { recursive: true, force: true });
+}
+
+function add() {
   if (process.platform !== 'linux') throw new Error('only packages for Linux are made here');
   if (!existsSync(library)) throw new Error(`there is no ${library}: run \`make\` in the repository first`);
   const folder = new URL(`prebuilds/linux-${process.arch}/`, here);
   mkdirSync(folder, { recursive: true });
   copyFileSync(library, new URL('libetcd.so', folder));
-  for (const licence of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(new URL(licence, root), new URL(licence, here));
+  for (const licence of licences) copyFileSync(new URL(licence, root), new URL(licence, here));
   // On stderr: what `npm pack` prints on stdout is for programs.
   console.error(`linux-${process.arch}: needs glibc ${glibcOf(library)} or later`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  if (process.argv[2] === '--remove') remove();
+  else add();
 }
