@@ -721,6 +721,10 @@ impl WatchRequest {
     /// # Errors
     /// `InvalidArgument`.
     pub fn check(&self) -> Result<()> {
+        if self.range.start.is_empty() && self.range.end.is_empty() {
+            // Servers would watch a key that is one NUL byte.
+            return Err(Error::invalid("the key is empty, which no key can be: only a prefix may"));
+        }
         if !matches!(self.range.end[..], [] | [0]) && self.range.start >= self.range.end {
             return Err(Error::invalid("the range is empty: its end is not behind its start"));
         }

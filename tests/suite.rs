@@ -23,6 +23,7 @@ mod interop;
 mod limits;
 mod members;
 mod names;
+mod node_binding;
 mod packed;
 mod programs;
 mod queued_watches;

@@ -285,7 +285,9 @@ impl Inner {
                     inner.give_up(error);
                 }
             }
-            Ok(_) => inner.not_answered(Error::new(ErrorKind::BadReply, "a reply of another kind"), again, next),
+            Ok(_) => {
+                inner.not_answered(Error::new(ErrorKind::BadReply, "a reply of another kind"), again, next)
+            }
             Err(error) => inner.not_answered(error, again, next),
         };
         self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));

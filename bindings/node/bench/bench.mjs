@@ -1,0 +1,124 @@
+// This package and `etcd3`, side by side on one server.   node bench.mjs ENDPOINT [SECONDS]
+// Each measurement is a process of its own; the two take turns, and the better of three runs counts for each: what
+// else the machine does only ever makes it slower. Prints a table in Markdown.
+import { execFileSync } from 'node:child_process';
+import { loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+
+const [endpoint, seconds = '2', who, what, flight] = process.argv.slice(2);
+const VALUE = 'x'.repeat(64);
+const EVENTS = 20_000;
+const PER_TXN = 100;
+
+const clients = {
+  async 'etcd-api'() {
+    const { open, op } = await import('etcd-api');
+    const etcd = open(endpoint);
+    return {
+      get: () => etcd.get('bench/key'),
+      put: () => etcd.put('bench/key', VALUE),
+      fill: keys => etcd.txn().do(...keys.map(key => op.put(key, VALUE))).commit(),
+      async watch(count) {
+        const watch = etcd.watch({ prefix: 'bench/w' }, { ref: true });
+        await watch.ready();
+        return (async () => {
+          for await (const _ of watch) if (--count === 0) break;
+        })();
+      },
+      close: () => etcd.close(),
+    };
+  },
+  async etcd3() {
+    const { Etcd3 } = (await import('etcd3')).default;
+    const etcd = new Etcd3({ hosts: [`http://${endpoint}`] });
+    return {
+      get: () => etcd.get('bench/key').buffer(),
+      put: () => etcd.put('bench/key').value(VALUE),
+      fill: keys => etcd.if('bench/none', 'Version', '==', 0).then(...keys.map(key => etcd.put(key).value(VALUE))).commit(),
+      async watch(count) {
+        const watch = await etcd.watch().prefix('bench/w').create();
+        return new Promise(resolve => watch.on('put', () => --count === 0 && resolve()));
+      },
+      close: () => etcd.close(),
+    };
+  },
+};
+
+/** Operations a second, and microseconds of processor time for each, with so many in flight. */
+async function calls(run, inFlight) {
+  let done = 0;
+  const lane = async until => {
+    for (; performance.now() < until; done++) await run();
+  };
+  const lanes = length => Promise.all(Array.from({ length: inFlight }, () => lane(performance.now() + length)));
+  await lanes(300);
+  const [start, cpu] = [performance.now(), process.cpuUsage()];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  done = 0;
+  delay.enable();
+  await lanes(seconds * 1000);
+  return result(done, start, cpu, delay);
+}
+
+function result(done, start, cpu, delay) {
+  const { user, system } = process.cpuUsage(cpu);
+  return { perSecond: done / (performance.now() - start) * 1000, cpu: (user + system) / done, delay: delay.max / 1e6 };
+}
+
+async function events(client) {
+  const seen = await client.watch(EVENTS);
+  const [start, cpu] = [performance.now(), process.cpuUsage()];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  for (let i = 0; i < EVENTS / PER_TXN; i++) {
+    await client.fill(Array.from({ length: PER_TXN }, (_, n) => `bench/w${n}`));
+  }
+  await seen;
+  return result(EVENTS, start, cpu, delay);
+}
+
+async function measure() {
+  const begun = performance.now();
+  const client = await clients[who]();
+  await client.put();
+  const startUp = performance.now() - begun;
+  let measured;
+  if (what === 'start') measured = { perSecond: startUp, cpu: 0, delay: 0 };
+  else measured = what === 'events' ? await events(client) : await calls(client[what], Number(flight));
+  console.log(JSON.stringify(measured));
+  await client.close();
+  process.exit();
+}
+
+const ROWS = [
+  ['gets a second, 1 in flight', 'get', 1], ['gets a second, 16 in flight', 'get', 16], ['gets a second, 256 in flight', 'get', 256],
+  ['puts a second, 1 in flight', 'put', 1], ['puts a second, 16 in flight', 'put', 16], ['puts a second, 256 in flight', 'put', 256],
+  ['watch events a second', 'events', 0], ['milliseconds to load, open and put once', 'start', 0],
+];
+
+function run(whose, row) {
+  const args = [fileURLToPath(import.meta.url), endpoint, seconds, whose, row[1], String(row[2])];
+  return JSON.parse(execFileSync(process.execPath, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }));
+}
+
+function table() {
+  console.log(`${new Date().toISOString().slice(0, 10)}, Node ${process.versions.node}, load ${loadavg()[0].toFixed(1)} at the beginning\n`);
+  console.log('| | etcd-api | etcd3 | times | µs of processor | etcd3\'s | longest turn, ms | etcd3\'s |');
+  console.log('|---|---|---|---|---|---|---|---|');
+  for (const row of ROWS) {
+    const isTime = row[1] === 'start';
+    const better = (one, other) => ((one.perSecond > other.perSecond) !== isTime ? one : other);
+    const runs = { 'etcd-api': [], etcd3: [] };
+    for (let i = 0; i < 3; i++) for (const whose of Object.keys(runs)) runs[whose].push(run(whose, row));
+    const [ours, theirs] = Object.values(runs).map(all => all.reduce(better));
+    const times = isTime ? theirs.perSecond / ours.perSecond : ours.perSecond / theirs.perSecond;
+    const rest = isTime ? ['', '', '', ''] : [ours.cpu, theirs.cpu, ours.delay, theirs.delay].map(number => number.toFixed(0));
+    console.log(`| ${[row[0], ours.perSecond.toFixed(0), theirs.perSecond.toFixed(0), times.toFixed(2), ...rest].join(' | ')} |`);
+  }
+  console.log(`\nload ${loadavg()[0].toFixed(1)} at the end`);
+}
+
+if (endpoint === undefined) throw new Error('usage: node bench.mjs ENDPOINT [SECONDS]');
+if (who === undefined) table();
+else await measure();

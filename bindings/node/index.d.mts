@@ -1,0 +1,3 @@
+export * from './index.js';
+import * as etcd from './index.js';
+export default etcd;

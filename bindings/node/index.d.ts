@@ -1,0 +1,515 @@
+/**
+ * etcd for Node, over libetcd.
+ *
+ * Keys and values go in as strings (UTF-8), Buffers or Uint8Arrays, and come out as Buffers. Revisions, versions,
+ * counts and times are always of type `number`: they are exact below 2^53, which a store reaches after 285 years of a
+ * million writes a second (and a number above is refused, never rounded). Ids of leases, members and clusters have 63
+ * or 64 bits, and are always of type `bigint`.
+ *
+ * What can't be right (a wrong type, NaN, a number that is not safe, a lone surrogate, an unknown option) is a
+ * TypeError: thrown by what returns no promise, otherwise the promise's rejection. All other failures are EtcdErrors.
+ */
+
+/// <reference types="node" />
+
+/** What a key or value may be given as. Strings must be well-formed: no lone surrogates. */
+export type Bytes = string | Uint8Array;
+
+/** Keys: one, all that start with a prefix, or all from `start` on, up to and without `end` (none: to the last). */
+export type Keys = Bytes | { prefix: Bytes } | { start: Bytes; end?: Bytes };
+
+/** What every call takes. */
+export interface CallOptions {
+  /** Milliseconds until there is an answer or an error; the option `requestTimeoutMs` unless set. */
+  timeout?: number;
+  /**
+   * Ends the call: it is rejected with an AbortError (see CanceledError), whose `outcomeUnknown` tells whether a write
+   * may have been made all the same. Aborted before the call: nothing is sent.
+   */
+  signal?: AbortSignal;
+}
+
+/** How a client is opened. Every option of the library's CONFIGURATION.md may stand here, in camel case. */
+export interface OpenOptions {
+  /** Where to find etcd: "host:port", "https://host:port", "unix://path", "mem://" for the store in the library. */
+  endpoints?: string | string[];
+  /** The file of libetcd. Otherwise ETCD_LIBRARY, the package's own, the repository's or the system's. */
+  library?: string;
+  /** How long a call may take, in milliseconds, repetitions included; 5000 unless set. */
+  requestTimeoutMs?: number;
+  /** How long the connection to one endpoint may take. */
+  connectTimeoutMs?: number;
+  /** How many times one call may be sent again. Only what can do no harm is. */
+  retryLimit?: number;
+  /** How many repetitions all calls may spend; each success earns a tenth of one back. */
+  retryBudget?: number;
+  /** How often the list of endpoints is made anew from the members of the cluster; 0: never. */
+  syncIntervalMs?: number;
+  maxRequestBytes?: number;
+  maxReplyBytes?: number;
+  defaultPort?: number;
+  defaultScheme?: 'auto' | 'http' | 'https';
+  user?: string;
+  password?: string;
+  passwordFile?: string;
+  /** A token that the servers accept (a JWT), instead of user and password. */
+  token?: string;
+  tokenFile?: string;
+  /** PEM file with the certificate authorities that may vouch for servers. */
+  caFile?: string;
+  certFile?: string;
+  keyFile?: string;
+  serverName?: string;
+  /** Put before every key on its way to the servers, and taken off on its way back. */
+  namespace?: string;
+}
+
+/** A key with its value and history. */
+export interface KeyValue {
+  key: Buffer;
+  value: Buffer;
+  /** The revision at which the key came to life. */
+  createRevision: number;
+  /** The revision of its last change. */
+  modRevision: number;
+  /** How many times it was put since it came to life. */
+  version: number;
+  /** The lease that it is attached to; 0n: none. */
+  lease: bigint;
+}
+
+export interface GetOptions extends CallOptions {
+  /** As it was at this revision; 0: now. */
+  revision?: number;
+  /** Let one member answer from what it has, which may be old. */
+  serializable?: boolean;
+}
+
+export interface FilterOptions extends GetOptions {
+  /** At most so many keys; 0: all. */
+  limit?: number;
+  /** Leave values out: they come as empty Buffers. */
+  keysOnly?: boolean;
+  minModRevision?: number;
+  maxModRevision?: number;
+  minCreateRevision?: number;
+  maxCreateRevision?: number;
+}
+
+export interface RangeOptions extends FilterOptions {
+  sortBy?: 'key' | 'version' | 'createRevision' | 'modRevision' | 'value';
+  sortOrder?: 'ascending' | 'descending';
+}
+
+export interface PageOptions extends FilterOptions {
+  /** How many keys are read at a time; 1000 unless set. */
+  pageSize?: number;
+}
+
+export interface Range {
+  kvs: KeyValue[];
+  /** How many keys are in the range, whatever the limit. */
+  count: number;
+  /** Whether keys were left out for the limit's sake. */
+  more: boolean;
+  /** The store's revision when it was read. */
+  revision: number;
+}
+
+/** Conditions: what does not hold rejects with CompareFailedError, and nothing is done. */
+export interface Conditions {
+  /** Only if there is such a key. */
+  ifPresent?: boolean;
+  /** Only if this is its value. */
+  ifValue?: Bytes;
+  /** Only if it was last changed at this revision; 0: only if there is no such key. */
+  ifModRevision?: number;
+  /** Only if it was created at this revision; 0: only if there is no such key. */
+  ifCreateRevision?: number;
+}
+
+export interface PlainPutOptions {
+  /** The lease to attach the key to. */
+  lease?: bigint;
+  /** Tell what was there before. */
+  previous?: boolean;
+  /** Keep the value that is there: the key must exist, and the value given be empty. */
+  ignoreValue?: boolean;
+  /** Keep the lease that is there: the key must exist. */
+  ignoreLease?: boolean;
+}
+
+export interface PutOptions extends PlainPutOptions, Conditions, CallOptions {
+  /** Seconds: under a new lease of its own, so long. */
+  ttl?: number;
+  /** Only if there is no such key. */
+  ifAbsent?: boolean;
+}
+
+export interface PutResult {
+  revision: number;
+  /** What was there before; null: nothing, or it was not asked for. */
+  previous: KeyValue | null;
+  /** The lease made for `ttl`; otherwise 0n. */
+  lease: bigint;
+}
+
+export interface DeleteOptions extends Conditions, CallOptions {
+  /** Tell what was there before. */
+  previous?: boolean;
+}
+
+export interface DeleteResult {
+  revision: number;
+  /** How many keys were deleted. None is no failure. */
+  deleted: number;
+  previous: KeyValue[];
+}
+
+/** How a comparison reads: "what is there … value". */
+export type Relation = '==' | '=' | '!=' | '>' | '<';
+
+/** A comparison, made by `compare`. */
+export interface Comparison { readonly relation: number }
+
+/** An operation of a transaction, made by `op`. */
+export interface Operation { readonly kind: 'get' | 'put' | 'delete' | 'txn' }
+
+/** Makes comparisons. Of many keys, it must hold for each of them. */
+export const compare: {
+  /** With the value; a key that does not exist has none: nothing holds. */
+  value(keys: Keys, relation: Relation, value: Bytes): Comparison;
+  /** With the number of puts; 0 when there is no such key. */
+  version(keys: Keys, relation: Relation, version: number): Comparison;
+  /** With the creation revision; 0 when there is no such key. */
+  createRevision(keys: Keys, relation: Relation, revision: number): Comparison;
+  /** With the revision of the last change; 0 when there is no such key. */
+  modRevision(keys: Keys, relation: Relation, revision: number): Comparison;
+  /** With the lease; 0n for none. */
+  lease(keys: Keys, relation: Relation, lease: bigint): Comparison;
+  /** That there is such a key. */
+  exists(keys: Keys): Comparison;
+  /** That there is no such key. */
+  missing(keys: Keys): Comparison;
+};
+
+/** Makes operations for transactions. Their results stand in TxnResult.results, in the same order. */
+export const op: {
+  get(keys: Keys, options?: Omit<RangeOptions, keyof CallOptions>): Operation;
+  put(key: Bytes, value: Bytes, options?: PlainPutOptions): Operation;
+  delete(keys: Keys, options?: { previous?: boolean }): Operation;
+};
+
+export type OpResult =
+  | ({ type: 'get' } & Range)
+  | { type: 'put'; previous: KeyValue | null; revision: number }
+  | { type: 'delete'; deleted: number; previous: KeyValue[]; revision: number }
+  | ({ type: 'txn' } & TxnResult);
+
+export interface TxnResult {
+  /** Whether all comparisons held. That they did not is no failure. */
+  succeeded: boolean;
+  revision: number;
+  /** One for each operation that was done. */
+  results: OpResult[];
+}
+
+/**
+ * A transaction that is being written down: if all comparisons hold, what `do` has is done, otherwise what `else` has;
+ * all of it in one revision, or nothing. (No method is called `then`, since JavaScript would take it for a promise.)
+ */
+export interface Transaction {
+  /** Adds comparisons. */
+  if(...comparisons: Comparison[]): this;
+  /** Adds what is done if all of them hold. */
+  do(...operations: Array<Operation | Transaction>): this;
+  /** Adds what is done if one does not. */
+  else(...operations: Array<Operation | Transaction>): this;
+  /** Does it. */
+  commit(options?: CallOptions): Promise<TxnResult>;
+}
+
+export interface LeaseState {
+  id: bigint;
+  /** Seconds that are left, or were granted; 0 or -1: there is no such lease (any more). */
+  ttl: number;
+}
+
+export interface Leases {
+  /** Grants a lease of so many seconds; the server may raise them. `id`: the one to give it. */
+  grant(ttl: number, options?: CallOptions & { id?: bigint }): Promise<LeaseState>;
+  /** Ends a lease; its keys go with it. */
+  revoke(id: bigint, options?: CallOptions): Promise<void>;
+  /** Starts a lease's TTL anew, once. A `ttl` of 0: it is gone. */
+  keepAliveOnce(id: bigint, options?: CallOptions): Promise<LeaseState>;
+  /** How long it still lasts (-1: there is no such lease), and with `keys: true` what is attached to it. */
+  timeToLive(id: bigint, options?: CallOptions & { keys?: boolean }):
+    Promise<LeaseState & { grantedTtl: number; keys: Buffer[] }>;
+  /** The ids of all leases. */
+  list(options?: CallOptions): Promise<bigint[]>;
+}
+
+export interface WatchOptions extends CallOptions {
+  /** The first revision of interest; 0: from now on. */
+  startRevision?: number;
+  /** Tell what each change replaced. */
+  previous?: boolean;
+  /** Leave puts out. */
+  noPuts?: boolean;
+  /** Leave deletions out. */
+  noDeletes?: boolean;
+  /** After a compaction, tell what has changed (`resynced`) instead of ending. Keeps the keys' names in memory. */
+  resync?: boolean;
+  /** Tell now and then that there were no changes up to a revision (state 'progress'). */
+  progress?: boolean;
+  /** One item for each revision, with all its changes, instead of one for each change. */
+  batches?: boolean;
+  /** The iterator also gives the states, in their place between the changes. */
+  states?: boolean;
+  /** Keeps the process alive while the watch is open. */
+  ref?: boolean;
+  /** How many bytes of changes may wait for a slow reader; beyond it the watch is parked. 0: 8 MiB. */
+  maxBytes?: number;
+}
+
+interface AnyChange {
+  key: Buffer;
+  /** The revision of the change. */
+  revision: number;
+  createRevision: number;
+  version: number;
+  lease: bigint;
+  /** What it replaced; null: nothing, or it was not asked for, or it is not known any more. */
+  previous: KeyValue | null;
+  /** Found after a compaction: changes in between are not known. */
+  resynced: boolean;
+}
+
+/** A change of a key. */
+export type Change = (AnyChange & { type: 'put'; value: Buffer }) | (AnyChange & { type: 'delete'; value: null });
+
+/** All changes of one revision. */
+export interface Batch {
+  type: 'changes';
+  revision: number;
+  resynced: boolean;
+  changes: Change[];
+}
+
+/**
+ * How a watch is going. 'live': a server has confirmed it, from `revision` on every change is told. 'resuming': its
+ * stream broke for the reason `error`, and is being opened again behind the last change; nothing is lost. 'parked':
+ * the reader is slow; it goes on when there is room. 'compacted': what came next is compacted, `revision` is the oldest
+ * that is kept. 'reset': the servers are another cluster, or were restored; the end follows. 'progress': there were no
+ * changes up to `revision`.
+ */
+export interface State {
+  type: 'live' | 'resuming' | 'parked' | 'compacted' | 'reset' | 'progress' | 'unknown';
+  revision: number;
+  error: EtcdError | null;
+}
+
+/**
+ * A watch: changes, once and in order, across restarts of servers. Ends when its loop is left (`break`), by `close()`,
+ * by closing the client, or with an error: AbortError, CompactedError, OtherClusterError …
+ */
+export interface Watch<Item> extends AsyncIterableIterator<Item> {
+  readonly state: State['type'] | 'opening' | 'closed';
+  /** Resolves, when a server has confirmed the watch, with the revision from which on every change is told. */
+  ready(): Promise<number>;
+  /** Tells every state at once, before the changes that still wait for the reader. */
+  on(event: 'state', listener: (state: State) => void): this;
+  once(event: 'state', listener: (state: State) => void): this;
+  off(event: 'state', listener: (state: State) => void): this;
+  /** Keeps the process alive while it is open. */
+  ref(): this;
+  /** The opposite, as at first. */
+  unref(): this;
+  next(): Promise<IteratorResult<Item, undefined>>;
+  return(value?: any): Promise<IteratorResult<Item, undefined>>;
+  /** Ends it: its loop ends. */
+  close(): void;
+  [Symbol.asyncIterator](): this;
+}
+
+export interface Member {
+  id: bigint;
+  name: string;
+  peerUrls: string[];
+  clientUrls: string[];
+  isLearner: boolean;
+}
+
+/** How an endpoint is. Where `error` is not null it did not answer, and the rest is empty. */
+export interface EndpointStatus {
+  endpoint: string;
+  error: EtcdError | null;
+  version: string;
+  member: bigint;
+  /** 0n: there is none. */
+  leader: bigint;
+  cluster: bigint;
+  isLearner: boolean;
+  dbSize: number;
+  dbSizeInUse: number;
+  raftTerm: number;
+  raftIndex: number;
+  raftAppliedIndex: number;
+  errors: string[];
+}
+
+export type AlarmKind = 'noSpace' | 'corrupt';
+export interface Alarm { member: bigint; alarm: AlarmKind }
+
+export interface Counters {
+  /** Connections made so far. */
+  connections: number;
+  /** Attempts that were made again. */
+  retries: number;
+  /** Watches whose stream broke, and that went on. */
+  watchesResumed: number;
+  /** Watches that waited for their reader. */
+  watchesParked: number;
+  holdsLost: number;
+  /** Calls and watches that have not ended. */
+  open: number;
+}
+
+/**
+ * A client of one cluster, made by `open()`. Calls may be in flight together, and are then done in any order. A call
+ * that has not ended keeps the process alive; an idle client and a watch that a server has confirmed do not (see
+ * `ref`).
+ */
+export interface Client {
+  readonly leases: Leases;
+  readonly isClosed: boolean;
+  /** Reads a key; null: there is no such key. */
+  get(key: Bytes, options?: GetOptions): Promise<KeyValue | null>;
+  /** Reads a key's value as UTF-8. */
+  getString(key: Bytes, options?: GetOptions): Promise<string | null>;
+  /** Reads many keys in one answer. */
+  getRange(keys: Keys, options?: RangeOptions): Promise<Range>;
+  /** Reads many keys in pages, all of one revision, in the order of their bytes. Without `keys`: all there are. */
+  getAll(keys?: Keys, options?: PageOptions): AsyncGenerator<KeyValue, void, undefined>;
+  /** How many keys there are. */
+  count(keys: Keys, options?: GetOptions): Promise<number>;
+  /** Writes a key. */
+  put(key: Bytes, value: Bytes, options?: PutOptions): Promise<PutResult>;
+  /** The same as `put`. */
+  set(key: Bytes, value: Bytes, options?: PutOptions): Promise<PutResult>;
+  /** Deletes keys. */
+  delete(keys: Keys, options?: DeleteOptions): Promise<DeleteResult>;
+  /** Begins a transaction. */
+  txn(): Transaction;
+  /** Watches keys. Begins at once; what is put before `ready()` may be missed, unless `startRevision` is set. */
+  watch(keys: Keys, options?: WatchOptions & { batches?: false; states?: false }): Watch<Change>;
+  watch(keys: Keys, options: WatchOptions & { batches?: false; states: true }): Watch<Change | State>;
+  watch(keys: Keys, options: WatchOptions & { batches: true; states?: false }): Watch<Batch>;
+  watch(keys: Keys, options: WatchOptions & { batches: true; states: true }): Watch<Batch | State>;
+  /** The members of the cluster. */
+  members(options?: CallOptions): Promise<Member[]>;
+  /** How each endpoint is. */
+  status(options?: CallOptions): Promise<EndpointStatus[]>;
+  /** Makes the members of the cluster the client's list of endpoints; gives the list. */
+  syncMembers(options?: CallOptions): Promise<string[]>;
+  /** Forgets all history before a revision. `physical`: waits until it is gone from the database, too. */
+  compact(revision: number, options?: CallOptions & { physical?: boolean }): Promise<void>;
+  /** The alarms that are raised. */
+  alarms(options?: CallOptions): Promise<Alarm[]>;
+  /** Raises an alarm. */
+  raiseAlarm(alarm: Alarm, options?: CallOptions): Promise<void>;
+  /** Takes an alarm back, as `alarms()` tells it. One whose reason is still there comes back. */
+  disarmAlarm(alarm: Alarm, options?: CallOptions): Promise<void>;
+  /** A hash of all keys and their history, by which members are compared. */
+  hash(options?: CallOptions & { revision?: number }): Promise<{ hash: number; compactRevision: number }>;
+  /** Asks whether a user has this password; gives a token, a secret. */
+  authenticate(user: string, password: string, options?: CallOptions): Promise<string>;
+  /** What the client has been through. */
+  counters(): Counters;
+  /** Keeps the process alive while the client is open. */
+  ref(): this;
+  /** The opposite, as at first. */
+  unref(): this;
+  /**
+   * Takes nothing new, ends watches, waits for what is in flight (at most `timeout` milliseconds, 5000 unless set; what
+   * has not ended by then is rejected with ClosedError) and closes. Never rejects for what servers do; a second call
+   * waits for the first.
+   */
+  close(options?: { timeout?: number }): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * Opens a client. Contacts nobody: a server that is not there is found out by the first call. Without an argument, the
+ * environment says where (ETCD_API_ENDPOINTS).
+ */
+export function open(where?: string | string[] | OpenOptions): Client;
+
+/** A failure that the library told. Statuses without a class of their own are of this one. */
+export class EtcdError extends Error {
+  /** "ETCD_ERR_TIMEOUT" … */
+  readonly code: string;
+  /** Its number in C. */
+  readonly status: number;
+  /** The same may succeed later, and trying again can do no harm. */
+  readonly retriable: boolean;
+  /** A change was sent and not properly answered: it may have been made. Read before trying again. */
+  readonly outcomeUnknown: boolean;
+  /** Where it failed; null when no endpoint was involved. */
+  readonly endpoint: string | null;
+  /** gRPC's number for it, when a server said it; otherwise 0. */
+  readonly serverCode: number;
+}
+
+/** No libetcd that will do was found. The message says what was tried, and what helps. `code` is 'ETCD_LIBRARY'. */
+export class LibraryError extends Error { readonly code: 'ETCD_LIBRARY' }
+
+/** The servers refused an argument, or it can't be right. */
+export class InvalidArgumentError extends EtcdError {}
+/** The client was closed. */
+export class ClosedError extends EtcdError {}
+/** A signal was aborted. Its `name` is 'AbortError', as Node's own; `cause` is the signal's reason. */
+export class CanceledError extends EtcdError {}
+/** Nothing came in time. */
+export class TimeoutError extends EtcdError {}
+/** Not built into the library, or not offered by this server. */
+export class UnsupportedError extends EtcdError {}
+/** No memory, threads or file descriptors. */
+export class NoResourceError extends EtcdError {}
+/** No server could be reached, or none can serve at the moment. */
+export class UnavailableError extends EtcdError {}
+/** One side does not accept the other's certificate. */
+export class TlsError extends EtcdError {}
+/** Something answered, but not as etcd does. */
+export class BadReplyError extends EtcdError {}
+/** The servers are not the cluster that the client began with, or were restored from a backup. */
+export class OtherClusterError extends EtcdError {}
+/** The asked history is compacted. */
+export class CompactedError extends EtcdError {
+  /** The oldest revision that is still kept; 0 where it is not known. */
+  readonly compactRevision: number;
+}
+/** The asked revision does not exist yet. */
+export class FutureRevisionError extends EtcdError {}
+/** Wrong or missing credentials. */
+export class UnauthenticatedError extends EtcdError {}
+/** The user may not do this. */
+export class PermissionDeniedError extends EtcdError {}
+/** The request or its answer is over a limit. */
+export class TooLargeError extends EtcdError {}
+/** The server's database is full. */
+export class NoSpaceError extends EtcdError {}
+/** There is no such lease (any more). */
+export class LeaseNotFoundError extends EtcdError {}
+/** The server asks to slow down. */
+export class TooManyRequestsError extends EtcdError {}
+/** The server refused for another reason. */
+export class RefusedError extends EtcdError {}
+/** There is no such key, where one was needed. */
+export class KeyNotFoundError extends EtcdError {}
+/** The condition of a put or deletion does not hold: nothing was done. */
+export class CompareFailedError extends EtcdError {}
+/** A lock or leadership was lost. */
+export class LostError extends EtcdError {}
+/** Nobody holds the lock with this token. */
+export class NotHeldError extends EtcdError {}
