@@ -219,7 +219,8 @@ pub unsafe extern "C" fn etcd_queue_dup_fd(queue: *const etcd_queue) -> c_int {
 ///
 /// client, queue, request: the request is copied, or kept: it may be freed at once.
 /// tag: the caller's word for it; not 0, and not that of a request whose last event is still to come.
-/// timeout_ms: as in etcd_call(). For a watch: until a server must have confirmed it.
+/// timeout_ms: as in etcd_call(). For a watch: until a server must have confirmed it. For a lock or campaign: as in
+///   etcd_acquire(). An observer has none.
 /// Does not block. Any thread.
 /// Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED, ETCD_ERR_TOO_LARGE. Then nothing was
 ///   started, and no event comes. All else comes as an event.
