@@ -19,6 +19,7 @@ mod header;
 mod identity;
 mod install;
 mod limits;
+mod locks;
 mod members;
 mod names;
 mod packed;
