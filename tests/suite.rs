@@ -21,6 +21,7 @@ mod identity;
 mod install;
 mod interop;
 mod limits;
+mod locks;
 mod members;
 mod names;
 mod node_binding;

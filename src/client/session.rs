@@ -333,6 +333,11 @@ impl Membership {
         }
     }
 
+    /// Whether nobody else has anything under the lease.
+    pub fn is_alone(&self) -> bool {
+        lock(&self.session.state).users.len() == 1
+    }
+
     /// Something may turn up under the lease that nobody knows of: nobody else is to use it, and it is ended as soon as
     /// nobody does.
     pub fn taint(&self) {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use super::lock::is_place;
 use crate::client::{Alarmed, Client, News, PushedWatch, Reader, WatchMode, retry};
@@ -182,6 +181,7 @@ mod tests {
     use super::*;
     use crate::options::Options;
     use crate::wait::{Cancel, Mailbox};
+    use std::time::Duration;
 
     struct Told(Mailbox<Option<(i64, Vec<u8>)>>);
 

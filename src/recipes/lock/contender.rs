@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{is_named_like_place, is_place, newest_first, place_key, queued, queueing, releasing};
 use crate::client::patrol::Patrolled;
 use crate::client::session::Membership;
-use crate::client::{Alarmed, Client, News, PushedWatch, Reader, WatchMode, retry};
+use crate::client::{Alarmed, Client, Counted, News, PushedWatch, Reader, WatchMode, retry};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::sys;
@@ -68,6 +68,16 @@ struct State {
     busy: bool,
     /// It was asked for its place, and how that ended is not known yet.
     queueing: bool,
+    /// It was asked for more than once: it may turn up once more after it was given up.
+    doubtful: bool,
+    /// How often the client had repeated anything when it was asked for.
+    retries: u64,
+    /// It was held.
+    held: bool,
+    /// Its owner is being told so.
+    telling: bool,
+    /// What the owner is to be told after that.
+    last_word: Option<Ended>,
     /// There is a reason to look again as soon as it is over.
     look_again: bool,
     /// Who holds the lock, or waits before us.
@@ -122,8 +132,10 @@ impl Contender {
     /// Wants it no more: out of the queue, or released.
     pub fn cancel(&self) {
         self.0.give_up(Error::canceled());
-        // It may have come to hold it until a moment ago: then this is what ends it.
-        self.release(Box::new(|_| {}));
+        // It may have come to hold it in that moment.
+        if lock(&self.0.state).stage == Stage::Holds {
+            self.release(Box::new(|_| {}));
+        }
     }
 
     /// Releases the lock. `done` is told whether it was still held, as far as the answer that arrived can tell; an error
@@ -175,7 +187,8 @@ impl Contender {
     /// What must hold for a write that only the holder may make.
     pub fn guard(&self) -> Compare {
         let state = lock(&self.0.state);
-        Compare::create_revision(&state.key[..], state.token)
+        // No key was created at revision 1: as long as there is no place, nothing is let through.
+        Compare::create_revision(&state.key[..], state.token.max(1))
     }
 
     /// Gives its key another value, if it still holds the lock.
@@ -300,6 +313,7 @@ impl Inner {
         next: fn(&Arc<Self>, i64, TxnReply) -> Result<()>,
     ) {
         let mut state = lock(&self.state);
+        state.doubtful |= state.queueing;
         if matches!(state.stage, Stage::Over | Stage::Leaves) {
             return self.take_back(state);
         }
@@ -325,10 +339,12 @@ impl Inner {
     fn enqueue(self: &Arc<Self>, mut state: MutexGuard<State>) {
         let Some(lease) = state.member.as_ref().map(Membership::lease) else { return };
         state.queueing = true;
+        state.retries = self.client.counter(Counted::Retries);
         let txn = queueing(&self.wanted.name, &state.key, lease, &self.wanted.value);
         self.ask(state, txn, |inner, revision, reply| {
             let place = queued(revision, reply);
             let mut state = lock(&inner.state);
+            state.doubtful |= state.retries != inner.client.counter(Counted::Retries);
             if state.stage != Stage::Queues {
                 // It was given up meanwhile.
                 state.token = place.map_or(0, |(token, _)| token);
@@ -489,7 +505,7 @@ impl Inner {
             drop(state);
             return self.give_up(Error::new(ErrorKind::Lost, "its lease was over before it was held"));
         }
-        state.stage = Stage::Holds;
+        (state.stage, state.held, state.telling) = (Stage::Holds, true, true);
         state.before = None;
         state.watch_before.take().into_iter().for_each(|watch| watch.cancel_later());
         (state.patrolled, state.time) = (None, None);
@@ -504,6 +520,22 @@ impl Inner {
         }
         drop(state);
         self.owner.acquired(&Contender(self.clone()));
+        let mut state = lock(&self.state);
+        state.telling = false;
+        let ended = state.last_word.take();
+        drop(state);
+        ended.into_iter().for_each(|how| self.owner.ended(how));
+    }
+
+    /// Tells the end of what was held: not before that it was.
+    fn tell_end(&self, how: Ended) {
+        let mut state = lock(&self.state);
+        if state.telling {
+            state.last_word = Some(how);
+            return;
+        }
+        drop(state);
+        self.owner.ended(how);
     }
 
     /// The own key is gone, or not ours any more.
@@ -545,7 +577,7 @@ impl Inner {
         let member = state.member.take();
         drop(state);
         self.client.count_lost_hold();
-        self.owner.ended(Ended::Lost(self.explained(error)));
+        self.tell_end(Ended::Lost(self.explained(error)));
         drop(member);
     }
 
@@ -598,8 +630,13 @@ impl Inner {
 
     /// Takes the place out of the queue, again and again until that is done or the lease is over anyway.
     fn send_release(self: &Arc<Self>, state: MutexGuard<State>) {
-        let txn = match state.token {
-            // Nobody else makes a key of this name.
+        let token = state.token;
+        self.take_out(state, token);
+    }
+
+    fn take_out(self: &Arc<Self>, state: MutexGuard<State>, token: i64) {
+        let txn = match token {
+            // Not known: nobody else makes a key of this name.
             0 => TxnRequest {
                 then: vec![Op::Delete(DeleteRequest::new(KeyRange::key(&state.key[..])))],
                 ..TxnRequest::default()
@@ -636,22 +673,44 @@ impl Inner {
         self.released(Err(error));
     }
 
-    fn released(&self, result: Result<bool>) {
+    /// The session, if it is not needed any more. A place that may turn up yet goes with its lease, or is taken out later
+    /// if others need that.
+    fn leave_session(self: &Arc<Self>, state: &mut State) -> Option<Membership> {
+        let doubtful = std::mem::take(&mut state.doubtful) || state.queueing;
+        if !doubtful {
+            return state.member.take();
+        }
+        let member = state.member.as_ref()?;
+        member.taint();
+        if member.is_alone() || member.remaining().is_none() {
+            return state.member.take();
+        }
+        if !state.queueing {
+            let inner = self.clone();
+            let later = move || {
+                let state = lock(&inner.state);
+                inner.take_out(state, 0);
+            };
+            // By then, whatever was on its way has come or is lost.
+            state.pause = self.client.later(2 * self.client.options().request_timeout, later);
+        }
+        None
+    }
+
+    fn released(self: &Arc<Self>, result: Result<bool>) {
         let mut state = lock(&self.state);
         state.stage = Stage::Over;
-        // As long as the place may turn up yet, its lease is needed to take it back.
-        let member = if state.queueing { None } else { state.member.take() };
-        let waiting = std::mem::take(&mut state.releasing);
+        let (waiting, held) = (std::mem::take(&mut state.releasing), std::mem::take(&mut state.held));
         (state.pause, state.time) = (None, None);
+        let member = self.leave_session(&mut state);
         drop(state);
         drop(member);
-        if waiting.is_empty() {
-            // It was given up before it was held.
-            return self.tell_failure();
-        }
         let result = result.map_err(|error| error.during(format!("unlock {}", quote(&self.wanted.name))));
         waiting.into_iter().for_each(|done| done(result.clone()));
-        self.owner.ended(match result {
+        if !held {
+            return self.tell_failure();
+        }
+        self.tell_end(match result {
             Ok(held) => Ended::Released(held),
             Err(error) => Ended::Lost(error),
         });
