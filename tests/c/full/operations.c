@@ -419,25 +419,25 @@ static uint64_t little(const uint8_t *at, int size) {
 static const uint8_t *packed_keys(struct text *text, const uint8_t *at, uint64_t count) {
   while (count-- > 0) {
     etcd_kv kv;
-    kv.key_len = little(at, 4);
-    kv.value_len = little(at + 4, 4);
-    kv.create_revision = (int64_t)little(at + 8, 8);
-    kv.mod_revision = (int64_t)little(at + 16, 8);
-    kv.version = (int64_t)little(at + 24, 8);
-    kv.lease = (int64_t)little(at + 32, 8);
-    kv.kind = (uint32_t)little(at + 40, 4);
-    kv.reserved = (uint32_t)little(at + 44, 4);
-    kv.key = at + 48;
+    kv.kind = (uint32_t)little(at + 4, 2);
+    kv.key = at + little(at + 6, 2);
+    kv.key_len = little(at + 8, 4);
+    kv.value_len = little(at + 12, 4);
+    kv.create_revision = (int64_t)little(at + 16, 8);
+    kv.mod_revision = (int64_t)little(at + 24, 8);
+    kv.version = (int64_t)little(at + 32, 8);
+    kv.lease = (int64_t)little(at + 40, 8);
+    kv.reserved = 0;
     kv.value = kv.key + kv.key_len;
     say_kv(text, &kv);
-    at += (48 + kv.key_len + kv.value_len + 7) / 8 * 8;
+    at += little(at, 4);
   }
   return at;
 }
 
 static void of_record(struct answer *answer, const uint8_t *at, size_t size) {
   CHECK(little(at, 4) == size && at[4] == ETCD_PACKED_VERSION && at[5] == ETCD_EVENT_REPLY);
-  CHECK(little(at + 8, 8) == 9 && little(at + 20, 4) == 0 && little(at + 72, 8) == 0);
+  CHECK(little(at + 8, 8) == 9 && little(at + 20, 4) == 0);
   uint64_t flags = little(at + 6, 2);
   CHECK(flags & ETCD_PACKED_LAST);
   answer->status = (etcd_status)little(at + 16, 4);
@@ -449,9 +449,10 @@ static void of_record(struct answer *answer, const uint8_t *at, size_t size) {
   answer->count = (int64_t)little(at + 32, 8);
   answer->lease = (int64_t)little(at + 40, 8);
   answer->ttl = (int64_t)little(at + 48, 8);
-  answer->server_code = (int32_t)little(at + 60, 4);
-  const uint8_t *behind = packed_keys(&answer->keys, at + 80, little(at + 56, 4));
-  size_t message = little(at + 64, 4), endpoint = little(at + 68, 4);
+  answer->server_code = (int32_t)little(at + 76, 4);
+  const uint8_t *behind = packed_keys(&answer->keys, at + little(at + 60, 4), little(at + 56, 4));
+  size_t message = little(at + 68, 4), endpoint = little(at + 72, 4);
+  CHECK(behind == at + little(at + 64, 4));
   say(&answer->message, "%.*s", (int)message, (const char *)behind);
   say(&answer->endpoint, "%.*s", (int)endpoint, (const char *)behind + message);
   CHECK(behind + (message + endpoint + 7) / 8 * 8 == at + size);
