@@ -1,11 +1,10 @@
 //! What happens that no caller is told otherwise. Nobody listens unless asked to; never a secret or a value.
 
 use std::fmt;
-use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::sys::PerProcess;
+use crate::sys::{self, PerProcess};
 use crate::wait::lock;
 
 /// How much a line matters.
@@ -60,9 +59,7 @@ pub fn say(level: Level, line: fmt::Arguments) {
     let line = line.to_string();
     match listener {
         Some(listener) => listener(level, &line),
-        None if ON_STDERR.load(Ordering::SeqCst) => {
-            drop(writeln!(std::io::stderr(), "etcd-api: {level:?}: {line}"));
-        }
+        None if ON_STDERR.load(Ordering::SeqCst) => sys::write_error(&format!("etcd-api: {level:?}: {line}")),
         // The log was taken back this moment, or this is a child of the process that took it.
         None => {}
     }

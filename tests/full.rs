@@ -90,6 +90,8 @@ fn clients_of_etcd_come_and_go() {
     for protocol in Protocol::BOTH {
         let endpoints = protocol.endpoints(&etcd.servers());
         (0..10).for_each(|_| exits(&program(LIFECYCLE, Language::C), &endpoints));
+        // With threads that write to stderr as it forks.
+        checks(call(&program(LIFECYCLE, Language::C)).arg(&endpoints).env("ETCD_LOG", "debug"));
     }
 }
 

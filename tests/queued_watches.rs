@@ -38,7 +38,7 @@ impl Reader {
     fn news(&self) -> News {
         match self.queue.next(Deadline::after(SOON)) {
             Ok(Completion { tag: 1, what: What::News(news) }) => news,
-            other => panic!("after {}: {other:?}", self.next),
+            other => panic!("after {}, resumed {} times: {other:?}", self.next, self.resumed),
         }
     }
 

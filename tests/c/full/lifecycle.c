@@ -116,7 +116,7 @@ static void closes_from_two_threads(void) {
   }
 }
 
-/* Closing takes with it all that the library had for the client, at once. */
+/* Closing takes with it all that the library had for the client. */
 static void leaves_nothing(void) {
   int files;
   threads_come_to(1); /* those of clients that were freed */
@@ -130,8 +130,9 @@ static void leaves_nothing(void) {
       put(client, "life", "v");
     }
     DONE(etcd_client_close(client, 20000, NULL));
-    CHECK(files_now() == files + 2);
+    /* A stream's own thread may be the last one to close a connection. */
     threads_come_to(1);
+    CHECK(files_now() == files + 2);
     etcd_queue_free(queue);
     CHECK(files_now() == files);
   }
