@@ -65,6 +65,18 @@ pub enum Command {
         /// The lock's name
         name: OsString,
     },
+    /// Campaign for a leadership; lead until interrupted, or while a command runs
+    #[command(after_help = help::text(help::ELECT))]
+    Elect(ElectArgs),
+    /// Print who leads an election, and every change of it, until interrupted
+    #[command(after_help = help::text(help::OBSERVE))]
+    Observe {
+        /// The election's name
+        name: OsString,
+    },
+    /// See who holds locks and who waits for them; break one
+    #[command(subcommand, after_help = help::text(help::LOCKS))]
+    Locks(LocksCommand),
     /// Print the name of the cluster's leader
     #[command(after_help = help::text(help::LEADER))]
     Leader,
@@ -267,6 +279,56 @@ impl LockArgs {
     pub fn deadline(&self) -> Deadline {
         self.wait.map_or(Deadline::NEVER, Deadline::after)
     }
+}
+
+#[derive(Debug, Args)]
+pub struct ElectArgs {
+    /// Seconds for which the leadership outlives a lost etcd-api
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10, value_parser = value_parser!(u32).range(1..))]
+    pub ttl: u32,
+    /// How long to wait at most; 0: try once [default: as long as it takes]
+    #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
+    pub wait: Option<Duration>,
+    /// The election's name: a key prefix in etcd, the same as for `etcdctl elect`
+    pub name: OsString,
+    /// What is proclaimed while it leads
+    #[arg(allow_negative_numbers = true)]
+    pub value: OsString,
+    /// What to run while it leads
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}
+
+impl ElectArgs {
+    /// When waiting is over, counted from now.
+    pub fn deadline(&self) -> Deadline {
+        self.wait.map_or(Deadline::NEVER, Deadline::after)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub enum LocksCommand {
+    /// Print all locks and elections that somebody holds
+    #[command(after_help = help::text(help::LOCKS_LS))]
+    Ls {
+        /// Only those whose names start so
+        prefix: Option<OsString>,
+    },
+    /// Print who holds a lock and who waits for it
+    #[command(after_help = help::text(help::LOCKS_SHOW))]
+    Show {
+        /// The lock's name
+        name: OsString,
+    },
+    /// Take a place out of a lock's queue, whoever has it
+    #[command(after_help = help::text(help::LOCKS_BREAK))]
+    Break {
+        /// The lock's name
+        name: OsString,
+        /// The token of the place, as `locks show` prints it
+        #[arg(value_parser = value_parser!(i64).range(1..))]
+        token: i64,
+    },
 }
 
 #[derive(Debug, Subcommand)]

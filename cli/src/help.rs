@@ -27,7 +27,7 @@ Plain output is made for `read`: fields are separated by single spaces, a field 
 empty is `-`, and what would break a line or a field is escaped: backslash, newline, return, tab and other
 control bytes as \\\\ \\n \\r \\t \\xNN, a space in any field but the last as \\x20. All other bytes stay as they are.
 
-With -o json, what is printed is one JSON document on one line; a stream (watch, lease keep-alive) prints one
+With -o json, what is printed is one JSON document on one line; a stream (watch, observe, lease keep-alive) prints one
 for each thing that happens, at once. Names are etcd's: key, value, create_revision, mod_revision, version, lease.
 A key or value that is no UTF-8 stands as base64 under its name with _base64, instead of under its name. Ids of
 leases, members and clusters are hex strings; a key without a lease has no `lease`. Revisions and counts are
@@ -38,7 +38,7 @@ With -o table, lists have columns and a header. Commands that print no list refu
 Colours are for terminals only. NO_COLOR=1 turns them off, CLICOLOR_FORCE=1 turns them on in a pipe, too.
 
 Exit codes: 0 success; 1 etcd refused or could not be asked, as one line on standard error says; 2 wrong usage.
-`lock` has more: see etcd-api lock --help.";
+`lock` and `elect` have more: see etcd-api lock --help.";
 
 pub const GET: &str = "\
 Examples:
@@ -247,8 +247,8 @@ etcd's Go package. A wait that ends by a signal or by --wait leaves nothing behi
 Without a command the lock's index is printed, and nobody renews the lock but you.
 
 With a command, the lock is renewed while it runs, and released when it ends. The command's
-environment has ETCD_LOCK_KEY, a key of etcd, and ETCD_LOCK_REV, its create revision. Writes that
-apply only while that key has that create revision are safe even when the lock was lost unnoticed:
+environment has ETCD_LOCK_KEY, a key of etcd, and ETCD_LOCK_TOKEN, its create revision (also as
+ETCD_LOCK_REV), which grows with every new holder: the fencing token. Writes that apply only while that key has that create revision are safe even when the lock was lost unnoticed:
 see etcd-api txn --help.
 
 When the lock is lost, the command gets SIGTERM, and SIGKILL 2 seconds later. Unless somebody
@@ -268,6 +268,73 @@ Exit code: the command's own, 128 + N when signal N ended it or the wait for the
   124  the command could not be started
   125  etcd-api itself failed
 Without a command: 0; 122 and 128 + N as above; 1 for all other failures, 2 for wrong usage.";
+
+pub const ELECT: &str = "\
+Examples:
+  etcd-api elect scheduler $HOSTNAME        lead until interrupted
+  etcd-api elect scheduler $HOSTNAME -- ./scheduler     ... or while a command runs
+  etcd-api elect -w 0 scheduler $HOSTNAME -- ./scheduler    ... or not at all
+
+Whoever comes first, leads first, in one queue with `etcdctl elect` and etcd's Go package. An election is a lock
+whose holder's value is told to everybody: see etcd-api observe --help.
+
+Without a command, prints a line when it leads, and leads until a signal comes or the leadership is lost:
+
+  KEY VALUE
+
+With a command, all is as with etcd-api lock NAME -- COMMAND: what the environment has, how a loss ends the command,
+signals and exit codes. Without one: 128 + N when signal N ended it, 121 when the leadership was lost, 122 when
+--wait is over, 1 for all other failures, 2 for wrong usage.";
+
+pub const OBSERVE: &str = "\
+Examples:
+  etcd-api observe scheduler
+  etcd-api observe scheduler | while read -r word revision key value; do ...; done
+
+Prints a line at once for who leads now, then one for each new leader and each value that a leader proclaims:
+
+  leader REVISION KEY VALUE
+  nobody REVISION
+
+in which KEY and VALUE are escaped as etcd-api --help says. With -o json, `leader` is null when nobody leads. It goes
+on through restarts of the servers, and no leader is left out.";
+
+pub const LOCKS: &str = "\
+Examples:
+  etcd-api locks ls
+  etcd-api locks show nightly -o table
+  etcd-api locks break nightly 1234
+
+Locks and elections are the same here.";
+
+pub const LOCKS_LS: &str = "\
+Examples:
+  etcd-api locks ls -o table
+  etcd-api locks ls jobs/
+
+Prints a line for each lock that somebody holds, by name:
+
+  NAME TOKEN WAITERS VALUE                  of its holder; WAITERS: how many wait
+
+A name that others gave to keys with leases that end in /HEX looks like a lock's.";
+
+pub const LOCKS_SHOW: &str = "\
+Example:
+  etcd-api locks show nightly -o table
+
+Prints a line for each place in the queue, in its order:
+
+  PLACE TOKEN LEASE TTL VALUE               PLACE: holder, then 1, 2, ...
+
+TTL is what is left, in seconds. VALUE says who it is: of a lock, as far as its program told that; of an election,
+what is proclaimed. Prints nothing when nobody holds it.";
+
+pub const LOCKS_BREAK: &str = "\
+Example:
+  etcd-api locks break nightly 1234
+
+Releases the lock if the place is the holder's, who is told. Asks for the token, so that it can't be somebody else's
+that is broken. Exit code 1 when no place has it (any more).";
 
 pub const UNLOCK: &str = "\
 Example:

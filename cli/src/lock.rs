@@ -20,8 +20,12 @@ use crate::sys::{self, Signal, SignalMask};
 pub enum Event {
     /// A signal came, SIGCHLD among them.
     Signal(Signal),
-    /// The lock was lost.
+    /// The leadership was won.
+    Acquired,
+    /// The lock or leadership was lost, or never held.
     Lost(Error),
+    /// The leadership was given up.
+    Released,
 }
 
 /// For the time after the wait: where events come from, and how signals were treated before.
@@ -96,7 +100,8 @@ pub fn wait_for(
     }
 }
 
-fn listen(waiting: Arc<Mutex<Option<Client>>>, events: Sender<Event>) -> Result<SignalMask, Failure> {
+/// Makes events of signals, which close the client that waits, if one does.
+pub fn listen(waiting: Arc<Mutex<Option<Client>>>, events: Sender<Event>) -> Result<SignalMask, Failure> {
     let listening = sys::listen(move |signal| {
         // Told before it acts, so that whoever finds the client closed finds the reason, too. Nobody listens
         // any more when the program is about to end.
@@ -115,12 +120,13 @@ fn listen(waiting: Arc<Mutex<Option<Client>>>, events: Sender<Event>) -> Result<
 pub fn ended_by(events: &Receiver<Event>) -> Option<i32> {
     let number = |event| match event {
         Event::Signal(signal) => Some(signal.number).filter(|&number| number != libc::SIGCHLD),
-        Event::Lost(_) => None,
+        Event::Acquired | Event::Lost(_) | Event::Released => None,
     };
     events.try_iter().find_map(number)
 }
 
-fn not_acquired(session: &Session, error: Error, deadline: Deadline) -> Failure {
+/// Why a lock or leadership was not acquired: the time is over, or something failed.
+pub fn not_acquired(session: &Session, error: Error, deadline: Deadline) -> Failure {
     // A server that does not answer in time is another matter: such an error names its endpoint.
     let over = error.kind() == ErrorKind::Timeout && error.endpoint().is_none() && deadline.passed();
     if !over {

@@ -10,7 +10,9 @@
 //! | [`leases`] | lease grant, revoke, keep-alive, ttl, list |
 //! | [`cluster`] | members, status, compact, alarm |
 //! | [`lock`] | lock, renew, unlock; waiting that a signal ends |
-//! | [`run`] | `lock NAME -- COMMAND`: a command that runs while the lock is held |
+//! | [`elect`] | elect, observe |
+//! | [`locks`] | locks ls, show, break |
+//! | [`run`] | `lock NAME -- COMMAND`: a command that runs while the lock, or a leadership, is held |
 //! | [`generate`] | completion scripts, the manual page, the table of options |
 //! | [`output`] | lines, tables and JSON |
 //! | [`style`] | colours, on terminals only |
@@ -20,12 +22,14 @@
 mod args;
 mod cluster;
 mod connect;
+mod elect;
 mod failure;
 mod generate;
 mod help;
 mod keys;
 mod leases;
 mod lock;
+mod locks;
 mod output;
 mod run;
 mod style;
@@ -39,7 +43,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, FromArgMatches};
 use etcd::classic::Session;
 
-use args::{Cli, Command, LeaseCommand};
+use args::{Cli, Command, LeaseCommand, LocksCommand};
 use failure::{Cause, Failure};
 use output::Format;
 
@@ -56,7 +60,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error, &arguments),
     };
-    let runs_command = matches!(&cli.command, Command::Lock(lock) if !lock.command.is_empty());
+    let runs_command = runs_command(&cli.command);
     match perform(cli, &arguments) {
         Ok(code) => ExitCode::from(code),
         Err(failure) => {
@@ -65,6 +69,14 @@ fn main() -> ExitCode {
             }
             ExitCode::from(failure.cause.exit_code(runs_command || wants_command(&arguments)))
         }
+    }
+}
+
+fn runs_command(command: &Command) -> bool {
+    match command {
+        Command::Lock(given) => !given.command.is_empty(),
+        Command::Elect(given) => !given.command.is_empty(),
+        _ => false,
     }
 }
 
@@ -89,7 +101,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
 fn wants_command(arguments: &[OsString]) -> bool {
     let own = arguments.iter().skip(1).take_while(|&argument| argument != "--");
     let own: Vec<&OsString> = own.collect();
-    own.len() + 1 < arguments.len() && own.iter().any(|&argument| argument == "lock")
+    own.len() + 1 < arguments.len() && own.iter().any(|&argument| argument == "lock" || argument == "elect")
 }
 
 fn perform(cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
@@ -110,11 +122,15 @@ fn perform(cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
         Command::Alarm(command) => cluster::alarm(&open()?, format, command),
         Command::Unlock { index, name } => lock::unlock(&open()?, format, name, index),
         Command::Lock(lock) if !lock.command.is_empty() => return run::run(&open()?, lock),
-        Command::Lock(_) if arguments.last().is_some_and(|last| last == "--") => {
+        Command::Elect(given) if !given.command.is_empty() => return elect::elect(&open()?, format, given),
+        Command::Lock(_) | Command::Elect(_) if arguments.last().is_some_and(|last| last == "--") => {
             // An empty variable in a script: it must not pass for a lock without a command.
-            Err(Failure::new(Cause::Usage, "lock: there is no command behind --"))
+            Err(Failure::new(Cause::Usage, "there is no command behind --"))
         }
         Command::Lock(lock) => lock::lock(&open()?, format, lock),
+        Command::Elect(given) => return elect::elect(&open()?, format, given),
+        Command::Observe { name } => elect::observe(&open()?, format, name),
+        Command::Locks(command) => locks::locks(&open()?, format, command),
         Command::Generate { what } => generate::generate(what),
     };
     done.map(|()| 0)
@@ -124,11 +140,12 @@ fn perform(cli: Cli, arguments: &[OsString]) -> Result<u8, Failure> {
 fn check_format(format: Format, command: &Command) -> Result<(), Failure> {
     let advice = match command {
         _ if format == Format::Plain => return Ok(()),
-        Command::Lock(lock) if !lock.command.is_empty() => "it is the command that prints here; leave it out",
+        command if runs_command(command) => "it is the command that prints here; leave it out",
         Command::Generate { .. } => "what is printed has a format of its own; leave it out",
         _ if format == Format::Json => return Ok(()),
         Command::Get { .. } | Command::Members | Command::Status | Command::Alarm(_) => return Ok(()),
         Command::Lease(LeaseCommand::List | LeaseCommand::Ttl { .. }) => return Ok(()),
+        Command::Locks(LocksCommand::Ls { .. } | LocksCommand::Show { .. }) => return Ok(()),
         _ => "only lists make tables; use --output plain or --output json here",
     };
     Err(Failure::new(Cause::Usage, format!("--output: {advice}")))

@@ -1,4 +1,4 @@
-//! `lock NAME -- COMMAND`: a command that runs while the lock is held, and is ended when it is lost.
+//! `lock NAME -- COMMAND`: a command that runs while the lock is held, and is ended when it is lost; leadership, too.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use etcd::Error;
 use etcd::classic::Session;
 use etcd::model::quote;
-use etcd::recipes::lock::{Hold, Place, who};
+use etcd::recipes::lock::{Hold, who};
 
 use crate::args::LockArgs;
 use crate::failure::{Cause, Failure, located, report};
@@ -19,6 +19,14 @@ use crate::sys;
 
 /// What a command gets between SIGTERM and SIGKILL when its lock is lost.
 pub const GRACE: Duration = Duration::from_secs(2);
+
+/// What is held while a command runs.
+pub struct Held<'a> {
+    /// For messages.
+    pub what: String,
+    /// Whether it is, for sure.
+    pub is_held: &'a dyn Fn() -> bool,
+}
 
 /// Waits for the lock, runs the command and releases the lock. The result is the command's exit code.
 pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
@@ -34,10 +42,11 @@ pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
         // Nobody listens any more when the command has ended.
         let _ = sender.send(Event::Lost(error.clone()));
     };
-    set_environment(&mut command, &place);
+    set_environment(&mut command, &place.key, place.token);
     sys::prepare(&mut command, mask);
     let hold = Hold::keep(client, place, on_lost).map_err(|error| Failure::of(session, error))?;
-    let ended = run_while_held(session, &mut command, &hold, &receiver);
+    let held = Held { what: format!("lock {}", quote(&hold.place().name)), is_held: &|| hold.is_held() };
+    let ended = run_while_held(session, &mut command, &held, &receiver);
     if matches!(&ended, Err(failure) if failure.cause == Cause::Lost) {
         // It is not ours to release any more, and asking could take long.
         return ended;
@@ -51,32 +60,37 @@ pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
 
 /// What the command needs for guarding its own writes: they shall apply only while this key has this
 /// creation revision.
-fn set_environment(command: &mut Command, place: &Place) {
-    command.env("ETCD_LOCK_KEY", OsStr::from_bytes(&place.key));
-    command.env("ETCD_LOCK_REV", place.token.to_string());
+pub fn set_environment(command: &mut Command, key: &[u8], token: i64) {
+    command.env("ETCD_LOCK_KEY", OsStr::from_bytes(key));
+    // Two names for one number: etcdctl's, and what it is for.
+    command.env("ETCD_LOCK_REV", token.to_string());
+    command.env("ETCD_LOCK_TOKEN", token.to_string());
 }
 
-fn run_while_held(
+/// Runs the command, unless a signal came before. The result is its exit code.
+pub fn run_while_held(
     session: &Session,
     command: &mut Command,
-    hold: &Hold,
+    held: &Held,
     events: &Receiver<Event>,
 ) -> Result<u8, Failure> {
     if let Some(number) = ended_by(events) {
         return Err(Failure::silent(Cause::Signal(number)));
     }
-    if !hold.is_held() {
-        // This machine slept, or the process was stopped, since the lock was acquired.
-        return Err(Failure::new(Cause::Lost, "the lock was lost before the command was started"));
+    if !(held.is_held)() {
+        // This machine slept, or the process was stopped, since it was acquired.
+        return Err(Failure::new(
+            Cause::Lost,
+            format!("{} was lost before the command was started", held.what),
+        ));
     }
     let mut child = command.spawn().map_err(|error| {
         let program = quote(command.get_program().as_bytes());
         Failure::new(Cause::NotStarted, format!("start {program}: {error}"))
     })?;
-    let status = watch_over(session, &mut child, hold.place(), events)?;
-    if !hold.is_held() {
-        let name = quote(&hold.place().name);
-        return Err(Failure::new(Cause::Lost, format!("lock {name} was lost while the command ran")));
+    let status = watch_over(session, &mut child, held, events)?;
+    if !(held.is_held)() {
+        return Err(Failure::new(Cause::Lost, format!("{} was lost while the command ran", held.what)));
     }
     Ok(exit_code(status))
 }
@@ -85,7 +99,7 @@ fn run_while_held(
 fn watch_over(
     session: &Session,
     child: &mut Child,
-    place: &Place,
+    held: &Held,
     events: &Receiver<Event>,
 ) -> Result<ExitStatus, Failure> {
     let mut kill_at: Option<Instant> = None;
@@ -103,9 +117,9 @@ fn watch_over(
             },
             // One from the keyboard has reached the command already: the terminal sends it to both.
             Ok(Event::Signal(signal)) if signal.from_process => sys::send_signal(child, signal.number),
-            Ok(Event::Signal(_)) => {}
+            Ok(Event::Signal(_) | Event::Acquired | Event::Released) => {}
             Ok(Event::Lost(error)) => {
-                tell_loss(session, place, error);
+                tell_loss(session, held, error);
                 sys::send_signal(child, libc::SIGTERM);
                 lost = true;
                 kill_at = Some(Instant::now() + GRACE);
@@ -122,8 +136,8 @@ fn watch_over(
     }
 }
 
-fn tell_loss(session: &Session, place: &Place, error: Error) {
-    let error = located(session, error).during(format!("hold lock {}", quote(&place.name)));
+fn tell_loss(session: &Session, held: &Held, error: Error) {
+    let error = located(session, error).during(format!("hold {}", held.what));
     report(&format!("{error}; ending the command"));
 }
 

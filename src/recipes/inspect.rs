@@ -1,7 +1,9 @@
 //! What there is in a lock's queue, and what anybody may do about it who knows a place's token: the words of people who
 //! look after a cluster, and of programs that keep a token instead of a hold.
 
-use super::lock::{self, Place, is_place};
+use std::collections::BTreeMap;
+
+use super::lock::{self, Place, is_named_like_place, is_place};
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
@@ -34,6 +36,45 @@ pub fn queue(client: &Client, context: &Context, name: &[u8]) -> Result<(i64, Ve
         queue.push(Queued { kv, ttl });
     }
     Ok((revision, queue))
+}
+
+/// How many keys are read in one request.
+const AT_ONCE: usize = 100;
+
+/// A lock's name, and its queue.
+pub type Lock = (Vec<u8>, Vec<KeyValue>);
+
+/// All locks and elections whose names start with `prefix`, by name, with their queues; and at which revision.
+///
+/// # Errors
+/// As [`Client::call`].
+pub fn locks(client: &Client, context: &Context, prefix: &[u8]) -> Result<(i64, Vec<Lock>)> {
+    let all = RangeRequest { keys_only: true, ..RangeRequest::new(KeyRange::prefix(prefix)) };
+    let (revision, found) = client.range_in(context, all)?;
+    let named = |kv: &KeyValue| {
+        let end = kv.key.iter().rposition(|&byte| byte == b'/').unwrap_or_default();
+        end >= prefix.len().max(1) && is_named_like_place(&kv.key[..=end], &kv.key)
+    };
+    let named: Vec<KeyValue> = found.kvs.into_iter().filter(named).collect();
+    let mut locks = BTreeMap::<Vec<u8>, Vec<KeyValue>>::new();
+    for some in named.chunks(AT_ONCE) {
+        // As they were then: what is data, and may be long, is not read.
+        let exactly =
+            |kv: &KeyValue| RangeRequest { revision, ..RangeRequest::new(KeyRange::key(&kv.key[..])) };
+        let then = some.iter().map(|kv| Op::Range(exactly(kv))).collect();
+        let request = Request::Txn(TxnRequest { then, ..TxnRequest::default() });
+        let (_, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
+        let found = reply.replies.into_iter().flat_map(|reply| match reply {
+            OpReply::Range(range) => range.kvs,
+            _ => Vec::new(),
+        });
+        for kv in found.filter(|kv| kv.lease != 0) {
+            let end = kv.key.iter().rposition(|&byte| byte == b'/').unwrap_or_default();
+            locks.entry(kv.key[..end].to_vec()).or_default().push(kv);
+        }
+    }
+    locks.values_mut().for_each(|queue| queue.sort_by_key(|kv| kv.create_revision));
+    Ok((revision, locks.into_iter().collect()))
 }
 
 /// The leader of the election `name`: who holds the lock of that name.

@@ -170,7 +170,8 @@ pub(crate) fn is_place(prefix: &[u8], kv: &KeyValue) -> bool {
     kv.lease != 0 && is_named_like_place(prefix, &kv.key)
 }
 
-fn is_named_like_place(prefix: &[u8], key: &[u8]) -> bool {
+/// Whether its name is that of a place, whatever it is.
+pub(crate) fn is_named_like_place(prefix: &[u8], key: &[u8]) -> bool {
     let id = key.get(prefix.len()..).unwrap_or_default();
     let hex = |byte: &u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
     (1..=16).contains(&id.len()) && id.iter().all(hex)
