@@ -216,7 +216,8 @@
 #define ETCD_ERR_NOT_HELD 73
 
 /**
- * Connections made so far: one or two for each endpoint that was used, more when they broke.
+ * Connections made so far: one or two for each endpoint that was used, more when they broke; by JSON, one for each
+ * call and watch of the same time.
  */
 #define ETCD_COUNTER_CONNECTIONS 1
 
@@ -1379,7 +1380,7 @@ struct etcd_request *etcd_request_txn(void);
  *   after this, make it many keys: it must hold for each of them.
  * target: ETCD_TARGET_*. relation: ETCD_RELATION_*, read as "what is there … value".
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
  */
 etcd_status etcd_txn_compare_int(struct etcd_request *txn,
                                  const uint8_t *key,
@@ -1394,7 +1395,7 @@ etcd_status etcd_txn_compare_int(struct etcd_request *txn,
  * txn, key, relation: as in etcd_txn_compare_int(). A key that does not exist has no value: nothing holds.
  * value: its bytes, copied.
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
  */
 etcd_status etcd_txn_compare_value(struct etcd_request *txn,
                                    const uint8_t *key,
@@ -1545,7 +1546,7 @@ etcd_status etcd_request_set_int(struct etcd_request *request, int32_t field, in
  * request, field: as in etcd_request_set_int().
  * data: copied. NULL is fine when len is 0.
  * Does not block. The thread that builds the request.
- * Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
  */
 etcd_status etcd_request_set_bytes(struct etcd_request *request,
                                    int32_t field,

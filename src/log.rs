@@ -1,11 +1,10 @@
 //! What happens that no caller is told otherwise. Nobody listens unless asked to; never a secret or a value.
 
 use std::fmt;
-use std::io::Write;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::sys::PerProcess;
+use crate::sys::{self, PerProcess};
 use crate::wait::lock;
 
 /// How much a line matters.
@@ -28,6 +27,9 @@ pub type Listener = Box<dyn Fn(Level, &str) + Send + Sync>;
 /// What is listened to, at least; 0: nothing, 255: the environment was not asked yet.
 static LEVEL: AtomicU8 = AtomicU8::new(255);
 
+/// The environment has asked for lines on stderr, and nobody took the log since.
+static ON_STDERR: AtomicBool = AtomicBool::new(false);
+
 /// A forked child must not wait for a lock that its parent held.
 static LISTENER: PerProcess<Mutex<Option<Arc<Listener>>>> = PerProcess::new();
 
@@ -37,6 +39,7 @@ pub fn set(listener: Option<(Level, Listener)>) {
         Some((level, listener)) => (level as u8, Some(Arc::new(listener))),
         None => (0, None),
     };
+    ON_STDERR.store(false, Ordering::SeqCst);
     let before = std::mem::replace(&mut *lock(LISTENER.get()), listener);
     LEVEL.store(level, Ordering::SeqCst);
     // It may call back: not under the lock.
@@ -56,8 +59,9 @@ pub fn say(level: Level, line: fmt::Arguments) {
     let line = line.to_string();
     match listener {
         Some(listener) => listener(level, &line),
-        // The environment has asked for it.
-        None => drop(writeln!(std::io::stderr(), "etcd-api: {level:?}: {line}")),
+        None if ON_STDERR.load(Ordering::SeqCst) => sys::write_error(&format!("etcd-api: {level:?}: {line}")),
+        // The log was taken back this moment, or this is a child of the process that took it.
+        None => {}
     }
 }
 
@@ -70,7 +74,9 @@ fn by_environment() -> u8 {
         _ => 0,
     };
     // Somebody may have set it meanwhile.
-    let _ = LEVEL.compare_exchange(255, level, Ordering::SeqCst, Ordering::SeqCst);
+    if LEVEL.compare_exchange(255, level, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+        ON_STDERR.store(level > 0, Ordering::SeqCst);
+    }
     LEVEL.load(Ordering::SeqCst)
 }
 

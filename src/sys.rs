@@ -383,6 +383,14 @@ impl<T: Default> PerProcess<T> {
     }
 }
 
+/// Writes a line to standard error, in one piece. Not through the standard library, whose lock a forked child may have
+/// inherited from a thread that it does not have.
+pub fn write_error(line: &str) {
+    let line = format!("{line}\n");
+    // SAFETY: as many bytes as said. What can't be written is lost: there is nobody to tell.
+    unsafe { libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len()) };
+}
+
 /// Host name and process id, for people who look at a lock queue.
 pub fn who() -> String {
     let mut name = [0u8; 256];

@@ -12,6 +12,7 @@ mod deadlines;
 mod documents;
 mod examples;
 mod faults;
+mod full;
 mod fuzzing;
 mod grpc;
 mod hardening;
@@ -24,6 +25,7 @@ mod names;
 mod node_binding;
 mod packed;
 mod programs;
+mod queued_watches;
 mod sanitized;
 mod security;
 #[allow(dead_code, reason = "shared with the conformance suite, which needs more of it")]

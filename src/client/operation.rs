@@ -24,6 +24,8 @@ pub enum Operation {
     StatusOfAll,
     /// Makes the members of the cluster the list of endpoints.
     SyncMembers,
+    /// Takes back all alarms of a member (0: of any) and a kind (or any): servers know only one at a time.
+    Disarm(Alarm),
 }
 
 /// How it went.
@@ -134,13 +136,25 @@ impl Client {
                 self.submit(request.clone(), deadline, Box::new(done))
             }
             Operation::Conditional(request) => {
-                let done = move |reply: Result<Reply>| told(reply.and_then(only_reply).map(Answer::Reply));
+                let asked = request.clone();
+                let done = move |reply: Result<Reply>| {
+                    let reply = reply.and_then(only_reply).map(Answer::Reply);
+                    told(reply.map_err(|error| error.during(asked.describe())));
+                };
                 self.submit(request.clone(), deadline, Box::new(done))
             }
-            Operation::PutFor(..) | Operation::StatusOfAll | Operation::SyncMembers => {
+            Operation::PutFor(..)
+            | Operation::StatusOfAll
+            | Operation::SyncMembers
+            | Operation::Disarm(..) => {
                 let (client, operation) = (self.clone(), operation.clone());
+                let changes = matches!(operation, Operation::PutFor(..) | Operation::Disarm(..));
+                let done = move |answer: Result<Answer>| {
+                    // A read has no effect that could be unknown.
+                    told(answer.map_err(|e| if changes { e } else { e.outcome_is(Outcome::NotSent) }));
+                };
                 let task = move |context: &Context| client.run_in(&operation, context);
-                self.submit_task(deadline, Box::new(task), told)
+                self.submit_task(deadline, Box::new(task), Box::new(done))
             }
         }
     }
@@ -157,7 +171,29 @@ impl Client {
             Operation::PutFor(put, compares, ttl) => self.put_for(context, put, compares, *ttl),
             Operation::StatusOfAll => Ok(Answer::Statuses(self.statuses(context))),
             Operation::SyncMembers => self.sync_members_in(context).map(Answer::Endpoints),
+            Operation::Disarm(which) => self.disarm_in(context, *which).map(Answer::Reply),
         }
+    }
+
+    fn disarm_in(&self, context: &Context, which: Alarm) -> Result<Reply> {
+        let ask = |action, alarm| {
+            let request = Request::Alarm { action, alarm };
+            let reply = self.call_in(context, &request, request.repeat())?;
+            match reply.body {
+                Body::Alarms(alarms) => Ok((reply.header, alarms)),
+                other => Err(mismatch(&other)),
+            }
+        };
+        let wanted = |alarm: &Alarm| {
+            (which.member == 0 || which.member == alarm.member)
+                && (which.kind == AlarmKind::Any || which.kind == alarm.kind)
+        };
+        let (mut header, raised) = ask(AlarmAction::Get, Alarm { member: 0, kind: AlarmKind::Any })?;
+        let raised: Vec<Alarm> = raised.into_iter().filter(wanted).collect();
+        for alarm in &raised {
+            header = ask(AlarmAction::Deactivate, *alarm)?.0;
+        }
+        Ok(Reply { header, body: Body::Alarms(raised) })
     }
 
     fn put_for(&self, context: &Context, put: &PutRequest, compares: &[Compare], ttl: i64) -> Result<Answer> {

@@ -75,6 +75,8 @@ struct Pushed {
 struct State {
     position: Position,
     stage: Stage,
+    /// How many times a stream was opened: what comes on an earlier one comes too late.
+    opening: u64,
     stream: Option<WatchStream>,
     /// Where the stream is.
     endpoint: usize,
@@ -122,6 +124,7 @@ impl Client {
         let state = State {
             position: Position::new(request),
             stage: Stage::Opening(Held::default()),
+            opening: 0,
             stream: None,
             endpoint: 0,
             timer: None,
@@ -194,20 +197,23 @@ impl Pushed {
     }
 
     /// What a transport hands its items to. It must not drop the stream, which is locked then.
-    fn sink(self: &Arc<Self>) -> WatchSink {
+    fn sink(self: &Arc<Self>, opening: u64) -> WatchSink {
         let pushed = self.clone();
         Box::new(move |item| match item {
-            Ok(batch) => pushed.take(batch),
+            Ok(batch) => pushed.take(opening, batch),
             Err(error) => {
-                pushed.broken(error);
+                pushed.broken(opening, error);
                 false
             }
         })
     }
 
     /// `false`: the stream is to end.
-    fn take(&self, batch: WatchBatch) -> bool {
+    fn take(&self, opening: u64, batch: WatchBatch) -> bool {
         let mut state = lock(&self.state);
+        if state.opening != opening {
+            return false;
+        }
         match &mut state.stage {
             Stage::Opening(held) => {
                 held.bytes += size_of_batch(&batch);
@@ -241,9 +247,7 @@ impl Pushed {
             }
             let Some(one) = state.position.unseen(WatchBatch { revision, events: one }) else { continue };
             state.barren_streams = 0;
-            if let Some(known) = &mut state.known {
-                learn(known, &one.events);
-            }
+            let learned = state.known.as_ref().map(|_| keys_of(&one.events));
             if !self.reader.take(News::Changes(one)) {
                 // It comes again.
                 state.position.request.start_revision = now;
@@ -256,13 +260,20 @@ impl Pushed {
                 self.reader.take(News::Parked);
                 return false;
             }
+            // Only what was told is known: what comes next may be compacted by then.
+            if let (Some(known), Some(learned)) = (&mut state.known, learned) {
+                learn(known, learned);
+            }
         }
         true
     }
 
     /// The stream has ended. It is dropped when the next one is opened.
-    fn broken(self: &Arc<Self>, error: Error) {
+    fn broken(self: &Arc<Self>, opening: u64, error: Error) {
         let mut state = lock(&self.state);
+        if state.opening != opening {
+            return;
+        }
         match &state.stage {
             Stage::Live => {}
             // Whoever opens it sees to the rest.
@@ -306,14 +317,15 @@ impl Pushed {
         if matches!(state.stage, Stage::Over) {
             return true;
         }
-        let position = state.position.clone();
+        state.opening += 1;
+        let (opening, position) = (state.opening, state.position.clone());
         drop((state, old));
         let opened = self.learn_first(&position).and_then(|()| {
             let position = lock(&self.state).position.clone();
-            position.open(&self.client, &self.context(&position), || self.sink())
+            position.open(&self.client, &self.context(&position), || self.sink(opening))
         });
         match opened {
-            Ok((stream, endpoint)) => self.opened(stream, endpoint),
+            Ok((stream, endpoint)) => self.opened(opening, stream, endpoint),
             Err(error) => self.failed(error),
         }
     }
@@ -327,8 +339,14 @@ impl Pushed {
         }
     }
 
-    fn opened(self: &Arc<Self>, stream: WatchStream, endpoint: usize) -> bool {
+    fn opened(self: &Arc<Self>, opening: u64, stream: WatchStream, endpoint: usize) -> bool {
         let mut state = lock(&self.state);
+        if state.opening != opening {
+            // It is being opened once more.
+            drop(state);
+            drop(stream);
+            return true;
+        }
         let held = match std::mem::replace(&mut state.stage, Stage::Live) {
             Stage::Opening(held) => held,
             Stage::Broken(error) => {
@@ -447,12 +465,18 @@ fn difference(mut known: BTreeMap<Vec<u8>, i64>, found: &[KeyValue], revision: i
     events
 }
 
+/// What changes say of keys: when they were put, if they were not deleted.
+fn keys_of(events: &[Event]) -> Vec<(Vec<u8>, Option<i64>)> {
+    let put = |event: &Event| (event.kind == EventKind::Put).then_some(event.kv.mod_revision);
+    events.iter().map(|event| (event.kv.key.clone(), put(event))).collect()
+}
+
 /// What is known after these changes.
-fn learn(known: &mut BTreeMap<Vec<u8>, i64>, events: &[Event]) {
-    for Event { kind, kv, .. } in events {
-        match kind {
-            EventKind::Put => known.insert(kv.key.clone(), kv.mod_revision),
-            EventKind::Delete => known.remove(&kv.key),
+fn learn(known: &mut BTreeMap<Vec<u8>, i64>, learned: Vec<(Vec<u8>, Option<i64>)>) {
+    for (key, put) in learned {
+        match put {
+            Some(revision) => known.insert(key, revision),
+            None => known.remove(&key),
         };
     }
 }
@@ -560,21 +584,21 @@ impl Openings {
             line.looks_around = false;
             line.all.values().cloned().collect()
         };
-        let mut by_endpoint: BTreeMap<usize, Vec<Arc<Pushed>>> = BTreeMap::new();
+        let mut by_endpoint: BTreeMap<usize, Vec<(u64, Arc<Pushed>)>> = BTreeMap::new();
         for pushed in all {
             let state = lock(&pushed.state);
-            let endpoint = state.endpoint;
+            let (opening, endpoint) = (state.opening, state.endpoint);
             let is_live = matches!(state.stage, Stage::Live);
             drop(state);
             if is_live && !client.0.endpoints.at(endpoint).transport.finds_silence() {
-                by_endpoint.entry(endpoint).or_default().push(pushed);
+                by_endpoint.entry(endpoint).or_default().push((opening, pushed));
             }
         }
         for (&endpoint, watches) in &by_endpoint {
             if !client.answers(endpoint, Deadline::NEVER, client.closed()) {
                 client.avoid(endpoint);
                 let silent = Error::new(ErrorKind::Unavailable, "the server has fallen silent");
-                watches.iter().for_each(|pushed| pushed.broken(silent.clone()));
+                watches.iter().for_each(|(opening, pushed)| pushed.broken(*opening, silent.clone()));
             }
         }
         if !by_endpoint.is_empty() {

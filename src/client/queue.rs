@@ -7,8 +7,6 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-use once_cell::sync::OnceCell;
-
 use super::Client;
 use super::operation::{Answer, Operation};
 use super::pushed::{News, PushedWatch, Reader, WatchMode};
@@ -75,8 +73,6 @@ struct Shared {
     max_bytes: usize,
     state: Mutex<State>,
     filled: Condvar,
-    /// Made when somebody asks for it.
-    pipe: OnceCell<Pipe>,
 }
 
 #[derive(Default)]
@@ -85,12 +81,16 @@ struct State {
     /// Of the changes in it.
     bytes: usize,
     tags: HashMap<u64, Open, BuildHasherDefault<TagHasher>>,
+    /// How many tags were taken into use.
+    uses: u64,
     /// Watches that had no room.
     parked: Vec<u64>,
     /// Waits that are to be ended.
     wakes: usize,
     /// Threads that wait.
     waiters: usize,
+    /// Made when somebody asks for it, and closed with the queue.
+    pipe: Option<Pipe>,
     /// There is a byte in the pipe, unless the host has read it.
     signaled: bool,
     /// What a drain could not carry, for whoever asks for it by its tag.
@@ -119,6 +119,8 @@ impl Hasher for TagHasher {
 /// What a tag stands for.
 #[derive(Default)]
 struct Open {
+    /// Which use of a tag it is: a tag may be used again before whoever submitted the last one has returned.
+    this: u64,
     what: Option<Ender>,
     canceled: bool,
 }
@@ -144,8 +146,7 @@ pub const DEFAULT_MAX_BYTES: usize = 8 << 20;
 impl Queue {
     /// An empty queue for so many bytes of changes; more let watches wait. Answers always fit.
     pub fn new(max_bytes: usize) -> Self {
-        let (state, filled, pipe) = (Mutex::default(), Condvar::new(), OnceCell::new());
-        Queue(Arc::new(Shared { max_bytes, state, filled, pipe }))
+        Queue(Arc::new(Shared { max_bytes, state: Mutex::default(), filled: Condvar::new() }))
     }
 
     /// Starts an operation. It does not block.
@@ -158,7 +159,7 @@ impl Queue {
         {
             return self.0.push_new(Completion { tag, what: What::Answer(answer) });
         }
-        self.0.open(tag)?;
+        let this = self.0.open(tag)?;
         if let Some(answer) = client.run_at_once(operation) {
             self.0.push(Completion { tag, what: What::Answer(answer) });
             return Ok(());
@@ -166,7 +167,7 @@ impl Queue {
         let shared = self.0.clone();
         let told = move |answer| shared.push(Completion { tag, what: What::Answer(answer) });
         let submitted = client.start(operation, deadline, Box::new(told));
-        self.0.opened(tag, Ender::Call(submitted));
+        self.0.opened(tag, this, Ender::Call(submitted));
         Ok(())
     }
 
@@ -182,10 +183,10 @@ impl Queue {
         tag: u64,
         confirm_by: Deadline,
     ) -> Result<()> {
-        self.0.open(tag)?;
+        let this = self.0.open(tag)?;
         let reader = Arc::new(Tagged { queue: self.0.clone(), tag });
         let watch = client.push_watch(request, mode, confirm_by, reader);
-        self.0.opened(tag, Ender::Watch(watch.clone()));
+        self.0.opened(tag, this, Ender::Watch(watch.clone()));
         // Its first changes may have found no room before it could be told that there is.
         watch.go_on();
         Ok(())
@@ -265,7 +266,7 @@ impl Queue {
             }
         }
         let more = !state.items.is_empty();
-        if more && let Some(pipe) = self.0.pipe.get() {
+        if more && let Some(pipe) = &state.pipe {
             // The host may have read the byte.
             pipe.fill_if_empty();
         }
@@ -292,12 +293,7 @@ impl Queue {
     pub fn fd(&self) -> Result<RawFd> {
         // Under the lock, so that nothing comes unnoticed between its making and its first byte.
         let mut state = lock(&self.0.state);
-        let pipe = self.0.pipe.get_or_try_init(Pipe::new).map_err(|error| no_pipe(&error))?;
-        if state.has_something() && !state.signaled {
-            pipe.fill_if_empty();
-            state.signaled = true;
-        }
-        Ok(pipe.read_end())
+        state.pipe().map(Pipe::read_end)
     }
 
     /// A copy of that for a host that closes what it is given.
@@ -305,9 +301,8 @@ impl Queue {
     /// # Errors
     /// `NoResource`.
     pub fn dup_fd(&self) -> Result<RawFd> {
-        self.fd()?;
-        let pipe = self.0.pipe.get().expect("it was just made");
-        pipe.copy_of_read_end().map_err(|error| no_pipe(&error))
+        let mut state = lock(&self.0.state);
+        state.pipe()?.copy_of_read_end().map_err(|error| no_pipe(&error))
     }
 
     /// How many bytes of changes are waiting.
@@ -335,11 +330,11 @@ impl Queue {
         let mut state = lock(&self.0.state);
         state.closed = true;
         let (tags, items) = (std::mem::take(&mut state.tags), std::mem::take(&mut state.items));
-        let kept = std::mem::take(&mut state.kept);
+        let (kept, pipe) = (std::mem::take(&mut state.kept), state.pipe.take());
         drop(state);
         self.0.filled.notify_all();
         tags.into_values().filter_map(|open| open.what).for_each(|what| what.cancel());
-        drop((items, kept));
+        drop((items, kept, pipe));
     }
 }
 
@@ -373,15 +368,33 @@ impl State {
     fn has_something(&self) -> bool {
         !self.items.is_empty() || self.wakes > 0
     }
+
+    /// The pipe, with a byte in it if there is something.
+    fn pipe(&mut self) -> Result<&Pipe> {
+        if self.closed {
+            return Err(Error::new(ErrorKind::Closed, "the queue was freed"));
+        }
+        if self.pipe.is_none() {
+            let pipe = Pipe::new().map_err(|error| no_pipe(&error))?;
+            self.signaled = self.has_something();
+            if self.signaled {
+                pipe.fill();
+            }
+            self.pipe = Some(pipe);
+        }
+        Ok(self.pipe.as_ref().expect("it was made"))
+    }
 }
 
 impl Shared {
-    /// Takes a tag into use.
-    fn open(&self, tag: u64) -> Result<()> {
+    /// Takes a tag into use, and tells which use it is.
+    fn open(&self, tag: u64) -> Result<u64> {
         let mut state = lock(&self.state);
         state.check(tag)?;
-        state.tags.insert(tag, Open::default());
-        Ok(())
+        state.uses += 1;
+        let this = state.uses;
+        state.tags.insert(tag, Open { this, ..Open::default() });
+        Ok(this)
     }
 
     /// The first and last word of a tag.
@@ -394,9 +407,9 @@ impl Shared {
     }
 
     /// Keeps what ends it, unless it has ended already.
-    fn opened(&self, tag: u64, what: Ender) {
+    fn opened(&self, tag: u64, this: u64, what: Ender) {
         let mut state = lock(&self.state);
-        let canceled = match state.tags.get_mut(&tag) {
+        let canceled = match state.tags.get_mut(&tag).filter(|open| open.this == this) {
             Some(open) => {
                 open.what = Some(what.clone());
                 open.canceled
@@ -445,10 +458,10 @@ impl Shared {
             self.filled.notify_one();
         }
         if !state.signaled
-            && let Some(pipe) = self.pipe.get()
+            && let Some(pipe) = &state.pipe
         {
-            state.signaled = true;
             pipe.fill();
+            state.signaled = true;
         }
     }
 
@@ -456,7 +469,7 @@ impl Shared {
     fn settle(&self, mut state: MutexGuard<State>) {
         if state.signaled && !state.has_something() {
             state.signaled = false;
-            if let Some(pipe) = self.pipe.get() {
+            if let Some(pipe) = &state.pipe {
                 pipe.empty();
             }
         }

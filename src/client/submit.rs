@@ -38,19 +38,32 @@ trait Ends: Send + Sync {
 /// What was submitted to a client and has not ended.
 #[derive(Default)]
 pub(super) struct Ops {
-    open: Mutex<HashMap<u64, Arc<dyn Ends>>>,
+    open: Mutex<Open>,
     last: AtomicU64,
     /// Somebody may wait for the last one.
     fewer: Condvar,
 }
 
+#[derive(Default)]
+struct Open {
+    all: HashMap<u64, Arc<dyn Ends>>,
+    /// How many have ended, and somebody is being told.
+    telling: usize,
+}
+
+impl Open {
+    fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.telling == 0
+    }
+}
+
 impl Ops {
     /// How many there are.
     pub fn len(&self) -> usize {
-        lock(&self.open).len()
+        lock(&self.open).all.len()
     }
 
-    /// Waits until there are none. `false`: not in time.
+    /// Waits until there are none, and everybody was told. `false`: not in time.
     pub fn wait(&self, deadline: Deadline) -> bool {
         let mut open = lock(&self.open);
         while !open.is_empty() {
@@ -63,13 +76,24 @@ impl Ops {
         true
     }
 
-    fn remove(&self, key: u64) -> Option<Arc<dyn Ends>> {
+    fn insert(&self, key: u64, op: Arc<dyn Ends>) {
+        lock(&self.open).all.insert(key, op);
+    }
+
+    /// It has ended: lets `tell` say so. By then it does not count any more.
+    fn ended(&self, key: u64, tell: impl FnOnce()) {
         let mut open = lock(&self.open);
-        let removed = open.remove(&key);
+        let this = open.all.remove(&key);
+        open.telling += 1;
+        drop(open);
+        tell();
+        let mut open = lock(&self.open);
+        open.telling -= 1;
         if open.is_empty() {
             self.fewer.notify_all();
         }
-        removed
+        drop(open);
+        drop(this);
     }
 
     fn next_key(&self) -> u64 {
@@ -78,7 +102,7 @@ impl Ops {
 
     /// Ends all of them.
     pub fn close(&self) {
-        let open: Vec<Arc<dyn Ends>> = lock(&self.open).values().cloned().collect();
+        let open: Vec<Arc<dyn Ends>> = lock(&self.open).all.values().cloned().collect();
         open.iter().for_each(|op| op.end(ErrorKind::Closed));
     }
 }
@@ -99,6 +123,10 @@ struct Progress {
     /// `None`: it has ended.
     done: Option<Done>,
     stage: Stage,
+    /// How many stages there were: what belongs to an earlier one (an answer, a timer) comes too late.
+    turn: u64,
+    /// What is known of the attempts that failed.
+    outcome: Outcome,
     timer: Option<Time>,
 }
 
@@ -116,6 +144,8 @@ enum Stage {
 /// What the first attempt was made with.
 struct First {
     position: usize,
+    /// The turn in which it was made.
+    turn: u64,
     /// The newest revision known when it was made.
     seen: i64,
     token: Option<Token>,
@@ -129,17 +159,18 @@ impl Client {
         let entered = if namespace.is_none() { request.clone() } else { Arc::new(namespace.enter(&request)) };
         let no_wait = self.0.endpoints.are_embedded();
         let deadline = self.context_until(deadline, Cancel::NEVER).deadline;
-        let progress = Progress { done: Some(done), stage: Stage::Begins, timer: None };
+        let (stage, outcome) = (Stage::Begins, Outcome::NotSent);
+        let progress = Progress { done: Some(done), stage, turn: 0, outcome, timer: None };
         let key = self.0.ops.next_key();
         let (client, cancel, progress) = (self.clone(), Cancel::new(), Mutex::new(progress));
         let op = Arc::new(Op { key, client, request, entered, deadline, cancel, progress });
-        lock(&self.0.ops.open).insert(key, op.clone());
+        self.0.ops.insert(key, op.clone());
         if self.closed().is_triggered() {
             op.end(ErrorKind::Closed);
         } else if deadline.passed() && !no_wait {
             op.finish(Err(Error::new(ErrorKind::Timeout, "no time left to send it")));
         } else if !op.ask_at_once() {
-            op.wait_for_thread(None);
+            op.wait_for_thread(0, None);
         }
         Submitted(op)
     }
@@ -163,21 +194,23 @@ impl Op {
         let context = self.context();
         let limited = self.client.share(&Context { token: secret, ..context }, self.request.repeat(), 0);
         let position = inner.endpoints.next(&[]);
-        let first = First { position, seen: inner.identity.revision(), token: token.clone() };
+        let turn = lock(&self.progress).turn;
+        let first = First { position, turn, seen: inner.identity.revision(), token: token.clone() };
         let op = self.clone();
         let taker = Box::new(move |answer| op.answered(first, answer));
         let transport = &inner.endpoints.at(position).transport;
         let Ok(abandon) = transport.submit(&self.entered, &limited, taker) else { return false };
-        self.asked(position, abandon, limited.deadline);
+        self.asked(turn, position, abandon, limited.deadline);
         true
     }
 
     /// The first attempt is on its way, and has until then.
-    fn asked(self: &Arc<Self>, position: usize, abandon: Abandon, until: Deadline) {
+    fn asked(self: &Arc<Self>, turn: u64, position: usize, abandon: Abandon, until: Deadline) {
         let mut progress = lock(&self.progress);
-        if progress.done.is_none() || !matches!(progress.stage, Stage::Begins | Stage::Runs) {
-            // It was answered meanwhile.
-            return;
+        if progress.done.is_none() || progress.turn != turn {
+            // It was answered meanwhile, or ended.
+            drop(progress);
+            return abandon();
         }
         progress.stage = Stage::Asked { position, abandon };
         self.set_timer(&mut progress, until);
@@ -185,9 +218,9 @@ impl Op {
 
     fn set_timer(self: &Arc<Self>, progress: &mut Progress, until: Deadline) {
         let Some(at) = until.at() else { return };
-        let op = self.clone();
+        let (op, turn) = (self.clone(), progress.turn);
         // Without a timer, the connection's own end is the end.
-        progress.timer = self.client.0.clock.set(at, Box::new(move || op.time_is_over())).ok();
+        progress.timer = self.client.0.clock.set(at, Box::new(move || op.time_is_over(turn))).ok();
     }
 
     fn context(&self) -> Context<'_> {
@@ -199,7 +232,7 @@ impl Op {
             Ok(reply) => reply,
             Err(error) => {
                 let failed = Failed { error, token: first.token, elsewhere: false };
-                return self.wait_for_thread(Some((first.position, failed)));
+                return self.wait_for_thread(first.turn, Some((first.position, failed)));
             }
         };
         self.client.succeeded(first.position, shows_touch(&self.request));
@@ -218,14 +251,17 @@ impl Op {
         }));
     }
 
-    /// Goes on as an ordinary call, after a first attempt that failed, if one was made.
-    fn wait_for_thread(self: &Arc<Self>, failed: Option<(usize, Failed)>) {
+    /// Goes on as an ordinary call, after a first attempt that failed, if one was made. Once in a turn: an answer and
+    /// the end of its time may come at the same moment.
+    fn wait_for_thread(self: &Arc<Self>, turn: u64, failed: Option<(usize, Failed)>) {
         let mut progress = lock(&self.progress);
-        if progress.done.is_none() {
+        if progress.done.is_none() || progress.turn != turn {
             return;
         }
-        self.unset_timer(&mut progress);
-        progress.stage = Stage::Waits;
+        self.enter(&mut progress, Stage::Waits);
+        if failed.as_ref().is_some_and(|(_, failed)| failed.error.outcome() == Outcome::Unknown) {
+            progress.outcome = Outcome::Unknown;
+        }
         self.set_timer(&mut progress, self.deadline);
         drop(progress);
         let op = self.clone();
@@ -240,8 +276,7 @@ impl Op {
             if progress.done.is_none() {
                 return;
             }
-            self.unset_timer(&mut progress);
-            progress.stage = Stage::Runs;
+            self.enter(&mut progress, Stage::Runs);
         }
         // While it waited, another one may have connected.
         if failed.is_none() && self.ask_at_once() {
@@ -262,13 +297,18 @@ impl Op {
         }));
     }
 
-    fn time_is_over(self: &Arc<Self>) {
+    fn time_is_over(self: &Arc<Self>, turn: u64) {
         let mut progress = lock(&self.progress);
+        if progress.done.is_none() || progress.turn != turn {
+            return;
+        }
         progress.timer = None;
         let stage = std::mem::replace(&mut progress.stage, Stage::Waits);
+        let outcome = progress.outcome;
         drop(progress);
         let Stage::Asked { position, abandon } = stage else {
-            return self.finish(Err(Error::new(ErrorKind::Timeout, "no thread was free in time")));
+            let error = Error::new(ErrorKind::Timeout, "no thread was free in time");
+            return self.finish(Err(error.outcome_is(outcome)));
         };
         abandon();
         let endpoint = self.client.0.endpoints.at(position);
@@ -279,7 +319,14 @@ impl Op {
             return self.finish(Err(error));
         }
         let failed = Failed { error, token: None, elsewhere: false };
-        self.wait_for_thread(Some((position, failed)));
+        self.wait_for_thread(turn, Some((position, failed)));
+    }
+
+    /// The next stage begins.
+    fn enter(&self, progress: &mut Progress, stage: Stage) {
+        self.unset_timer(progress);
+        progress.stage = stage;
+        progress.turn += 1;
     }
 
     fn unset_timer(&self, progress: &mut Progress) {
@@ -294,24 +341,25 @@ impl Op {
         let Some(done) = progress.done.take() else { return };
         self.unset_timer(&mut progress);
         drop(progress);
-        let this = self.client.0.ops.remove(self.key);
-        done(result.map_err(|error| self.client.told(&self.request, error)));
-        drop(this);
+        let result = result.map_err(|error| self.client.told(&self.request, error));
+        self.client.0.ops.ended(self.key, || done(result));
     }
 }
 
 impl Ends for Op {
     fn end(&self, kind: ErrorKind) {
-        let stage = std::mem::replace(&mut lock(&self.progress).stage, Stage::Runs);
+        let mut progress = lock(&self.progress);
+        let stage = std::mem::replace(&mut progress.stage, Stage::Runs);
         let outcome = match &stage {
-            Stage::Waits => Outcome::NotSent,
+            Stage::Waits => progress.outcome,
             _ => Outcome::Unknown,
         };
+        drop(progress);
         if let Stage::Asked { abandon, .. } = stage {
             abandon();
         }
         self.finish(Err(ended(kind).outcome_is(outcome)));
-        // Behind it: a thread that is interrupted does not know by whom, and must not be the first to tell.
+        // Only then: a thread that is busy with it would say that the client was closed.
         self.cancel.trigger();
     }
 }
@@ -343,7 +391,7 @@ impl Client {
         let (client, cancel, told, begun) =
             (self.clone(), Cancel::new(), Mutex::new(Some(told)), AtomicBool::new(false));
         let this = Arc::new(Task { key, client, cancel, told, begun });
-        lock(&self.0.ops.open).insert(key, this.clone());
+        self.0.ops.insert(key, this.clone());
         let doing = this.clone();
         let run = move || {
             doing.begun.store(true, Ordering::SeqCst);
@@ -364,9 +412,7 @@ impl Client {
 impl<T> Task<T> {
     fn finish(&self, result: Result<T>) {
         let Some(told) = lock(&self.told).take() else { return };
-        let this = self.client.0.ops.remove(self.key);
-        told(result);
-        drop(this);
+        self.client.0.ops.ended(self.key, || told(result));
     }
 }
 
@@ -374,7 +420,6 @@ impl<T> Ends for Task<T> {
     fn end(&self, kind: ErrorKind) {
         let outcome = if self.begun.load(Ordering::SeqCst) { Outcome::Unknown } else { Outcome::NotSent };
         self.finish(Err(ended(kind).outcome_is(outcome)));
-        // As above.
         self.cancel.trigger();
     }
 }

@@ -18,7 +18,8 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::wait::{Cancel, Deadline};
 
-/// Connections made so far: one or two for each endpoint that was used, more when they broke.
+/// Connections made so far: one or two for each endpoint that was used, more when they broke; by JSON, one for each
+/// call and watch of the same time.
 pub const ETCD_COUNTER_CONNECTIONS: i32 = 1;
 /// Attempts that were made again, on the same endpoint or another one.
 pub const ETCD_COUNTER_RETRIES: i32 = 2;

@@ -244,6 +244,9 @@ impl RequestValue {
                 watch.check()?;
                 return Ok(Wanted::Watch(watch.clone(), *mode));
             }
+            Draft::Other(Request::Alarm { action: AlarmAction::Deactivate, alarm }) => {
+                Operation::Disarm(*alarm)
+            }
             Draft::Other(request) => Operation::request(request.clone()),
             Draft::StatusOfAll => Operation::StatusOfAll,
             Draft::SyncMembers => Operation::SyncMembers,
@@ -493,7 +496,7 @@ pub extern "C" fn etcd_request_txn() -> *mut etcd_request {
 ///   after this, make it many keys: it must hold for each of them.
 /// target: ETCD_TARGET_*. relation: ETCD_RELATION_*, read as "what is there … value".
 /// Does not block. The thread that builds the request.
-/// Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+/// Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_txn_compare_int(
     txn: *mut etcd_request,
@@ -519,7 +522,7 @@ pub unsafe extern "C" fn etcd_txn_compare_int(
 /// txn, key, relation: as in etcd_txn_compare_int(). A key that does not exist has no value: nothing holds.
 /// value: its bytes, copied.
 /// Does not block. The thread that builds the request.
-/// Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+/// Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_txn_compare_value(
     txn: *mut etcd_request,
@@ -790,7 +793,7 @@ pub unsafe extern "C" fn etcd_request_set_int(
 /// request, field: as in etcd_request_set_int().
 /// data: copied. NULL is fine when len is 0.
 /// Does not block. The thread that builds the request.
-/// Errors: ETCD_ERR_INVALID_ARGUMENT, which running the request reports, too.
+/// Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_TOO_LARGE, which running the request reports, too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_set_bytes(
     request: *mut etcd_request,

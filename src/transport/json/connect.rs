@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ureq::http::Uri;
@@ -13,21 +14,34 @@ use ureq::unversioned::transport::{
 };
 
 use super::interrupt;
+use crate::log;
 use crate::sys;
 use crate::transport::connect::{ConnectFailed, Place, connect_tcp, look_up};
 use crate::transport::timed::Timed;
 use crate::transport::tls::{Tls, TlsStream};
 
 /// Opens connections.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Connect {
+    /// As the endpoint is called in messages.
+    name: String,
     place: Place,
     tls: Option<Arc<Tls>>,
+    made: Arc<AtomicU64>,
 }
 
 impl Connect {
-    pub fn new(place: &Place, tls: Option<Arc<Tls>>) -> Self {
-        Connect { place: place.clone(), tls }
+    pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>) -> Self {
+        Connect { name: name.to_owned(), place, tls, made: Arc::default() }
+    }
+
+    pub fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// How many connections it and its clones have made.
+    pub fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
     }
 
     /// Opens a connection, to which `known` is told how to cut it before anything is waited for on it.
@@ -71,9 +85,12 @@ impl Connector<()> for Connect {
             told.map_err(|_| io::Error::from(io::ErrorKind::ConnectionAborted))?;
             interrupt::uses(&handle)
         };
-        let stream = self
-            .open(details, known)
-            .map_err(|error| ureq::Error::Other(Box::new(ConnectFailed::from(error))))?;
+        let stream = self.open(details, known).map_err(|error| {
+            log::warning!("connect {}: {error}", self.name);
+            ureq::Error::Other(Box::new(ConnectFailed::from(error)))
+        })?;
+        log::info!("connected to {}", self.name);
+        self.made.fetch_add(1, Ordering::Relaxed);
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
         Ok(Some(Socket { stream, buffers }))

@@ -36,8 +36,7 @@ pub struct Json {
     name: String,
     /// Scheme, host and port.
     base: String,
-    place: Place,
-    tls: Option<Arc<Tls>>,
+    connect: Connect,
     connect_timeout: Duration,
     agent: Agent,
     /// `/v3` or an older server's path, once the server has told its version.
@@ -47,10 +46,11 @@ pub struct Json {
 impl Json {
     /// A transport to `place`; connects when it is first used.
     pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) -> Self {
-        let agent = new_agent(&place, tls.clone(), connect_timeout);
         // ureq need not know of TLS: that is our connector's business.
-        let (name, base) = (name.to_owned(), format!("http://{}", place.authority()));
-        Json { name, base, place, tls, connect_timeout, agent, api: Mutex::new(None) }
+        let base = format!("http://{}", place.authority());
+        let connect = Connect::new(name, place, tls);
+        let agent = new_agent(&connect, connect_timeout);
+        Json { name: name.to_owned(), base, connect, connect_timeout, agent, api: Mutex::new(None) }
     }
 
     /// Sends a request and reads the whole answer, up to `limit` bytes.
@@ -129,7 +129,7 @@ impl Json {
         let context = &Context { deadline: context.send_by, ..*context };
         let answer = self.exchange("/version", None, 1 << 20, context);
         let (status, body) = answer.map_err(|error| {
-            let hung_up = error.os_error() == Some(libc::ECONNRESET) && self.tls.is_none();
+            let hung_up = error.os_error() == Some(libc::ECONNRESET) && !self.connect.is_secure();
             let error = error.outcome_is(Outcome::NotSent);
             if hung_up { error.advise("is etcd running there? If it wants TLS, say https://") } else { error }
         })?;
@@ -181,7 +181,7 @@ fn authorized(request: RequestBuilder<WithBody>, context: &Context) -> RequestBu
     }
 }
 
-fn new_agent(place: &Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) -> Agent {
+fn new_agent(connect: &Connect, connect_timeout: Duration) -> Agent {
     let config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -191,10 +191,14 @@ fn new_agent(place: &Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) ->
         .max_idle_connections(IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
         .build();
-    Agent::with_parts(config, Connect::new(place, tls), NoLookUp)
+    Agent::with_parts(config, connect.clone(), NoLookUp)
 }
 
 impl Transport for Json {
+    fn connections(&self) -> u64 {
+        self.connect.made()
+    }
+
     fn call(&self, request: &Request, context: &Context) -> Result<Reply> {
         let (method, body) = encode::request(request);
         let answer = self.run(method, &body, context).map_err(|error| {

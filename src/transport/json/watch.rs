@@ -17,7 +17,7 @@ use crate::wait::{Interrupted, Mailbox};
 /// Opens a watch on a connection of its own, so that ending it disturbs nothing else.
 pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
     let api = json.api(context)?;
-    let agent = new_agent(&json.place, json.tls.clone(), json.connect_timeout);
+    let agent = new_agent(&json.connect, json.connect_timeout);
     let body = encode::watch(request, api != "/v3beta").to_string().into_bytes();
     let path = format!("{api}/watch");
     let response = json.send_stream(&agent, &path, body.clone(), context)?;
