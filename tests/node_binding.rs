@@ -52,7 +52,10 @@ fn passes(files: &[&str], servers: Option<&str>, skipped: usize) -> Option<()> {
         line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{output}"))
     };
     assert!(count("pass") > 0 && count("fail") == 0 && count("skipped") == skipped, "{output}");
-    output.lines().filter(|line| line.starts_with("# ") && line.contains("MiB")).for_each(|line| println!("{line}"));
+    output
+        .lines()
+        .filter(|line| line.starts_with("# ") && line.contains("MiB"))
+        .for_each(|line| println!("{line}"));
     Some(())
 }
 
