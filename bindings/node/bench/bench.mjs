@@ -22,9 +22,8 @@ const clients = {
       async watch(count) {
         const watch = etcd.watch({ prefix: 'bench/w' }, { ref: true });
         await watch.ready();
-        return (async () => {
-          for await (const _ of watch) if (--count === 0) break;
-        })();
+        // Not a bare promise: whoever awaits this would wait for it, too.
+        return { seen: (async () => { for await (const _ of watch) if (--count === 0) break; })() };
       },
       close: () => etcd.close(),
     };
@@ -38,7 +37,7 @@ const clients = {
       fill: keys => etcd.if('bench/none', 'Version', '==', 0).then(...keys.map(key => etcd.put(key).value(VALUE))).commit(),
       async watch(count) {
         const watch = await etcd.watch().prefix('bench/w').create();
-        return new Promise(resolve => watch.on('put', () => --count === 0 && resolve()));
+        return { seen: new Promise(resolve => watch.on('put', () => --count === 0 && resolve())) };
       },
       close: () => etcd.close(),
     };
@@ -67,7 +66,7 @@ function result(done, start, cpu, delay) {
 }
 
 async function events(client) {
-  const seen = await client.watch(EVENTS);
+  const { seen } = await client.watch(EVENTS);
   const [start, cpu] = [performance.now(), process.cpuUsage()];
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();

@@ -32,12 +32,14 @@ async function* eventsOf(response) {
   for await (const chunk of response) {
     text += chunk;
     for (let end; (end = text.indexOf('\n\n')) >= 0; text = text.slice(end + 2)) {
-      yield Object.fromEntries(text.slice(0, end).split('\n').map(line => [line.split(': ')[0], line.slice(line.indexOf(': ') + 2)]));
+      const lines = text.slice(0, end).split('\n');
+      yield Object.fromEntries(lines.map(line => [line.split(': ')[0], line.slice(line.indexOf(': ') + 2)]));
     }
   }
 }
 
-test('watches as server-sent events', { skip: onMem && 'the store in the library is not shared with another process' }, async t => {
+const notShared = 'the store in the library is not shared with another process';
+test('watches as server-sent events', { skip: onMem && notShared }, async t => {
   const { namespace } = place();
   const etcd = open({ endpoints: servers, namespace });
   t.after(() => etcd.close());

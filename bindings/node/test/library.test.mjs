@@ -98,7 +98,8 @@ test('one of another version is refused with what helps', async () => {
 });
 
 test('it is loaded by name', async () => {
-  const program = 'require("etcd-api").open({ endpoints: "mem://", library: process.argv[1] }).put("a", "1").then(() => console.log("done"))';
+  const program = `require("etcd-api").open({ endpoints: "mem://", library: process.argv[1] })
+    .put("a", "1").then(() => console.log("done"))`;
   const { out, err } = await node(['-e', program, built], { cwd: here('.'), env: { ETCD_LIBRARY: '/no/such/file' } });
   assert.equal(out, 'done\n', err);
 });

@@ -42,7 +42,9 @@ test('gets, puts and watch events leave the memory as it was', async t => {
   await round(COUNT);
   const after = await rss();
   t.diagnostic(`${COUNT} gets, puts and events: ${before.toFixed(1)} MiB, then ${after.toFixed(1)} MiB`);
-  assert(compactAt > 0 && after - before < 12, `${before} MiB became ${after} MiB`);
+  // What warming up takes, and 10 bytes for each operation.
+  const allowed = 12 + COUNT / 100_000;
+  assert(compactAt > 0 && after - before < allowed, `${before} MiB became ${after} MiB`);
 });
 
 test('large values leave the memory as it was', async t => {

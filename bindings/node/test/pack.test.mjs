@@ -17,7 +17,8 @@ function bareEnvironment() {
 test('the package works where it is installed', t => {
   const folder = mkdtempSync(path.join(tmpdir(), 'etcd-api-'));
   t.after(() => rmSync(folder, { recursive: true }));
-  const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', folder], { cwd: here('..'), encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  const packed = execFileSync('npm', ['pack', '--json', '--pack-destination', folder],
+    { cwd: here('..'), encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
   const [{ filename, files }] = JSON.parse(packed);
   const names = files.map(file => file.path);
   for (const name of ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
@@ -28,7 +29,8 @@ test('the package works where it is installed', t => {
   assert(!names.some(name => /^(test|bench|scripts)\//.test(name)), names.join());
 
   writeFileSync(path.join(folder, 'package.json'), '{ "private": true }');
-  execFileSync('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`], { cwd: folder, env: bareEnvironment(), stdio: 'pipe' });
+  execFileSync('npm', ['install', '--prefer-offline', '--no-audit', '--no-fund', `./${filename}`],
+    { cwd: folder, env: bareEnvironment(), stdio: 'pipe' });
   const run = args => execFileSync(process.execPath, args, { cwd: folder, env: bareEnvironment(), encoding: 'utf8' });
   assert.match(run(['node_modules/etcd-api/examples/quickstart.mjs']), /^the colour is blue\n/);
   const program = `
