@@ -56,13 +56,13 @@ fn l10_a_place_that_reaches_etcd_after_it_was_given_up_is_taken_back() {
     let (proxies, through) = with_two_ways(&etcd, &[("request_timeout_ms", "1000")]);
     let other = take(&through, "other", 10);
     let busy = usize::from(proxies[1].requests("other") > 0);
-    proxies[busy].set(Fault::Delay { to_server: ms(1800), to_client: Duration::ZERO });
+    proxies[busy].set(Fault::Delay { to_server: ms(800), to_client: Duration::ZERO });
     let one = want(&through, LOCK, 10);
     sleep(ms(100));
     one.contender.cancel();
     one.failed(SOON);
     // By now the first request has come through.
-    sleep(ms(2500));
+    sleep(ms(2000));
     proxies[busy].set(Fault::Pass);
     eventually(Duration::from_secs(3), "nothing in the queue", || queue(&direct).is_empty().then_some(()));
     assert!(other.contender.remaining().is_some());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::{Pki, TempDir, eventually, fetch, skip, spawn};
+use super::{Pki, TempDir, binaries, eventually, skip, spawn};
 
 /// The versions that every test on a real server runs on.
 pub const VERSIONS: [&str; 3] = ["3.4.23", "3.5.16", "3.7.3"];
@@ -108,8 +108,8 @@ impl Etcd {
         flags: Vec<String>,
         secure: bool,
     ) -> Option<Self> {
-        let binaries = match fetch(&format!("etcd-{version}")) {
-            Ok(folder) => folder.join("usr/bin"),
+        let binaries = match binaries(version) {
+            Ok(folder) => folder,
             Err(reason) => {
                 skip(&reason);
                 return None;

@@ -14,6 +14,11 @@ pub fn fetch(group: &str) -> Result<PathBuf, String> {
     known.entry(group.into()).or_insert_with(|| run_fetch(group)).clone()
 }
 
+/// The folder with `etcd` and `etcdctl` of this version.
+pub fn binaries(version: &str) -> Result<PathBuf, String> {
+    fetch(&format!("etcd-{version}")).map(|folder| folder.join("usr/bin"))
+}
+
 fn run_fetch(group: &str) -> Result<PathBuf, String> {
     let output = Command::new(root().join("tests/setup/fetch")).arg(group).output();
     let output = output.map_err(|error| format!("tests/setup/fetch: {error}"))?;

@@ -86,6 +86,8 @@ struct State {
     time: Option<Alarmed>,
     /// The next step after a pause.
     pause: Option<Alarmed>,
+    /// When a place that may have turned up late is taken out.
+    last_look: Option<Alarmed>,
     failures: u32,
     own_watch: Option<PushedWatch>,
     watch_before: Option<PushedWatch>,
@@ -676,8 +678,7 @@ impl Inner {
     /// The session, if it is not needed any more. A place that may turn up yet goes with its lease, or is taken out later
     /// if others need that.
     fn leave_session(self: &Arc<Self>, state: &mut State) -> Option<Membership> {
-        let doubtful = std::mem::take(&mut state.doubtful) || state.queueing;
-        if !doubtful {
+        if !state.doubtful && !state.queueing {
             return state.member.take();
         }
         let member = state.member.as_ref()?;
@@ -685,14 +686,15 @@ impl Inner {
         if member.is_alone() || member.remaining().is_none() {
             return state.member.take();
         }
-        if !state.queueing {
+        if !state.queueing && state.last_look.is_none() {
             let inner = self.clone();
             let later = move || {
-                let state = lock(&inner.state);
+                let mut state = lock(&inner.state);
+                state.doubtful = false;
                 inner.take_out(state, 0);
             };
             // By then, whatever was on its way has come or is lost.
-            state.pause = self.client.later(2 * self.client.options().request_timeout, later);
+            state.last_look = self.client.later(2 * self.client.options().request_timeout, later);
         }
         None
     }

@@ -1,0 +1,30 @@
+//! How tests say that something is missing, and how much is wanted of them.
+
+use std::cell::RefCell;
+
+thread_local! {
+    static TEST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Says which test this thread runs, where the thread does not have its name.
+pub fn this_is(test: &str) {
+    TEST.set(Some(test.into()));
+}
+
+/// Notes that the calling test can't run here. With CI set, that is a failure.
+pub fn skip(reason: &str) {
+    let thread = || std::thread::current().name().unwrap_or("a test").to_owned();
+    let test = TEST.with_borrow(|test| test.clone().unwrap_or_else(thread));
+    assert!(std::env::var_os("CI").is_none(), "can't run {test}: {reason}");
+    eprintln!("skipped {test}: {reason}");
+    if let Some(file) = std::env::var_os("ETCD_API_SKIPPED") {
+        use std::io::Write;
+        let file = std::fs::OpenOptions::new().append(true).create(true).open(file);
+        writeln!(file.expect("the list of skipped tests"), "{test}: {reason}").expect("room for a line");
+    }
+}
+
+/// Whether this is `make long`: everything at full size.
+pub fn long() -> bool {
+    std::env::var_os("ETCD_API_LONG").is_some()
+}
