@@ -36,7 +36,7 @@ enum Kind {
 use Kind::{Etcdctl, Go, Ours, OursQueued, Rpc};
 
 fn ours(etcd: &Etcd, arguments: &[&str]) -> Command {
-    let mut command = call(&program("tests/c/full/contender.c", Language::C));
+    let mut command = call(&program("tests/c/participant.c", Language::C));
     command.arg(etcd.servers()).args(arguments);
     command
 }

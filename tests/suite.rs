@@ -5,6 +5,7 @@ mod ambiguity;
 mod callers;
 mod cli;
 mod cli_keys;
+mod cli_locks;
 mod closing;
 mod cluster_faults;
 mod contention;

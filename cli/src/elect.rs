@@ -44,6 +44,13 @@ impl Owner for Told {
 
 /// Campaigns, and leads while the command runs, or until a signal comes. The result is the exit code.
 pub fn elect(session: &Session, format: Format, given: ElectArgs) -> Result<u8, Failure> {
+    let ended = campaign(session, format, given);
+    // Ends the lease, too.
+    let _ = session.client().shut_down(Deadline::after(PARTING));
+    ended
+}
+
+fn campaign(session: &Session, format: Format, given: ElectArgs) -> Result<u8, Failure> {
     let until = given.deadline();
     let name = stored(session, given.name, false)?;
     let (sender, events) = mpsc::channel();
@@ -67,7 +74,6 @@ pub fn elect(session: &Session, format: Format, given: ElectArgs) -> Result<u8, 
     if !matches!(&ended, Err(failure) if failure.cause == Cause::Lost) {
         resign(session.client(), &contender, &events);
     }
-    let _ = session.client().shut_down(Deadline::after(PARTING));
     ended
 }
 

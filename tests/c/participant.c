@@ -1,8 +1,8 @@
 /* Takes part in a lock or an election, for tests that others queue with it.
 
-     contender SERVERS lock NAME [queue]
-     contender SERVERS campaign NAME VALUE [queue]
-     contender SERVERS observe NAME
+     participant SERVERS lock NAME [queue]
+     participant SERVERS campaign NAME VALUE [queue]
+     participant SERVERS observe NAME
 
    Prints "held TOKEN KEY" when it holds. SIGINT releases ("released"), SIGUSR1 proclaims "VALUE again" ("proclaimed"). An
    observer prints "leader KEY VALUE" or "nobody". queue: by events of a queue instead of a call that waits. */
@@ -111,7 +111,7 @@ int main(int argc, char **argv) {
   sigprocmask(SIG_BLOCK, &signals, NULL);
   setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
   if ((!campaigns || argc < 5) && strcmp(what, "lock") != 0 && strcmp(what, "observe") != 0) {
-    fputs("usage: contender SERVERS lock|campaign|observe NAME [VALUE] [queue]\n", stderr);
+    fputs("usage: participant SERVERS lock|campaign|observe NAME [VALUE] [queue]\n", stderr);
     return 2;
   }
   client = etcd_open_str(argv[1]);
