@@ -30,7 +30,7 @@ installed := $(lib)/libetcd.so.$(version) $(lib)/$(soname) $(lib)/libetcd.so $(l
 all: lib
 
 lib:
-	$(CARGO) build --release --workspace --features etcd-api/lean
+	$(CARGO) build --release --workspace --exclude etcd-api-chaos --features etcd-api/lean
 	ln -sf libetcd.so $(built)/$(soname)
 	mkdir -p $(built)/completions
 	$(built)/etcd-api generate man > $(built)/etcd-api.1

@@ -490,18 +490,17 @@ fn l20_a_release_makes_one_waiter_of_a_hundred_ask_etcd() {
         }
         (quiet.elapsed() > ms(700)).then_some(())
     });
-    let rounds = |count: usize| count.div_ceil(50);
-    let mut last = holder;
+    let (mut last, mut counts) = (holder, Vec::new());
     for next in waiters.drain(..).take(20) {
         let before = asked();
-        let is_through = last.contender.token() != queue(&direct)[0].create_revision;
-        assert!(!is_through && last.release().expect("an answer"));
+        assert!(last.release().expect("an answer"));
         next.acquired(SOON);
-        let count = asked() - before;
-        // The release itself may go through the proxy, too; and a round of looking may come between.
-        assert!(count <= 2 + 1 + rounds(100) * 2, "{count} requests");
+        counts.push(asked() - before);
         last = next;
     }
+    counts.sort_unstable();
+    // The release itself and one look; only now and then do all look around, many in one request.
+    assert!(counts[10] <= 2, "{counts:?}");
 }
 
 #[test]
