@@ -209,9 +209,28 @@ impl Etcd {
         let what = format!("etcd on port {port} serves");
         eventually(Duration::from_secs(30), &what, || {
             let ended = self.process.try_wait().expect("waitable").is_some();
-            if ended { Some(false) } else { is_healthy(port).then_some(true) }
+            // Another one may have the port: then ours is about to end.
+            let serves = || is_healthy(port) && listens(self.process.id(), port);
+            if ended { Some(false) } else { serves().then_some(true) }
         })
     }
+}
+
+/// Whether it is this process that listens on a port.
+fn listens(process: u32, port: u16) -> bool {
+    const LISTENING: &str = "0A";
+    let tables =
+        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    let inode = |line: &str| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [_, local, _, LISTENING, .., inode] = columns.get(..10)? else { return None };
+        let (_, local) = local.rsplit_once(':')?;
+        (u16::from_str_radix(local, 16) == Ok(port)).then(|| format!("socket:[{inode}]"))
+    };
+    let sockets: Vec<String> = tables.iter().flat_map(|table| table.lines().filter_map(inode)).collect();
+    let open = std::fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();
+    open.filter_map(|entry| std::fs::read_link(entry.path()).ok())
+        .any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
 }
 
 fn is_healthy(port: u16) -> bool {
