@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -51,10 +51,27 @@ pub fn write(client: &Client, guard: Option<Compare>, key: &str, value: String) 
     }
 }
 
+/// For how many milliseconds this process was stopped so far.
+static STOOD: AtomicU64 = AtomicU64::new(0);
+
+/// Notices when this process stands still, until it ends.
+fn notice_stops() {
+    let nap = Duration::from_millis(10);
+    loop {
+        let start = Instant::now();
+        std::thread::sleep(nap);
+        let late = start.elapsed().saturating_sub(nap);
+        if late > Duration::from_secs(1) {
+            STOOD.fetch_add(late.as_millis() as u64, Ordering::SeqCst);
+        }
+    }
+}
+
 /// Wants the lock again and again, in several threads, until its input ends.
 pub fn contend(servers: &str, name: &str, ttl: i64, threads: usize) {
     let client = client(servers, &[("request_timeout_ms", "2000")]);
     let stop = AtomicBool::new(false);
+    std::thread::spawn(notice_stops);
     std::thread::scope(|scope| {
         for thread in 0..threads {
             let (client, stop) = (&client, &stop);
@@ -71,18 +88,24 @@ pub fn contend(servers: &str, name: &str, ttl: i64, threads: usize) {
 }
 
 fn hold_once(client: &Client, name: &str, ttl: i64, owner: &str) {
-    let start = Instant::now();
+    let (start, stood) = (Instant::now(), STOOD.load(Ordering::SeqCst));
+    // How long it has waited while it could, and when that was over.
+    let waited = || {
+        let stood = Duration::from_millis(STOOD.load(Ordering::SeqCst) - stood);
+        let now = std::time::UNIX_EPOCH.elapsed().map_or(0, |now| now.as_millis());
+        format!("{} {now}", start.elapsed().saturating_sub(stood).as_millis())
+    };
     let (contender, told) = want(client, name, ttl, owner);
     match told.recv() {
         Ok(None) => {}
         Ok(Some(how)) => {
-            say(&format!("failed {} {how:?}", start.elapsed().as_millis()));
+            say(&format!("failed {} {how:?}", waited()));
             // Whatever it was: not at full speed.
             return std::thread::sleep(Duration::from_millis(20));
         }
         Err(_) => return,
     }
-    say(&format!("held {} {}", start.elapsed().as_millis(), contender.token()));
+    say(&format!("held {} {}", waited(), contender.token()));
     let resource = format!("{name}-resource");
     for state in ["busy", "free"] {
         let done =

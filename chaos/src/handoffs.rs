@@ -73,6 +73,8 @@ struct Run<'a> {
     /// What processes that are gone have said.
     said: Vec<String>,
     dice: Dice,
+    /// When, since 1970.
+    began: Duration,
 }
 
 impl Run<'_> {
@@ -117,7 +119,8 @@ impl Run<'_> {
 pub fn run(size: &Size, mut dice: Dice) -> Verdict {
     let script = script(size.faults, &mut dice);
     let cluster = Cluster::start("").expect("etcd starts");
-    let mut run = Run { size, cluster, processes: Vec::new(), said: Vec::new(), dice };
+    let began = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let mut run = Run { size, cluster, processes: Vec::new(), said: Vec::new(), dice, began };
     (0..size.processes).for_each(|_| run.start_process());
     let (start, mut hits) = (Instant::now(), 0);
     for blow in script {
@@ -135,6 +138,16 @@ pub fn run(size: &Size, mut dice: Dice) -> Verdict {
     conclude(run, hits, took)
 }
 
+/// The longest wait that was told of, and when it was over.
+fn longest_wait(said: &[String]) -> (Duration, Duration) {
+    let wait = |line: &String| {
+        let mut words = line.strip_prefix("held ").or(line.strip_prefix("failed "))?.split(' ');
+        let mut next = || Some(ms(words.next()?.parse().ok()?));
+        Some((next()?, next()?))
+    };
+    said.iter().filter_map(wait).max().unwrap_or_default()
+}
+
 fn conclude(mut run: Run, hits: usize, took: Duration) -> Verdict {
     let (mut verdict, limit) = (Verdict::default(), Duration::from_secs(run.size.ttl as u64) + STUCK);
     for process in std::mem::take(&mut run.processes) {
@@ -149,17 +162,14 @@ fn conclude(mut run: Run, hits: usize, took: Duration) -> Verdict {
     let history = Historian::default().read(&run.cluster.members[0], last);
     let (faults, handoffs) = judge(&history, NAME);
     faults.into_iter().for_each(|fault| verdict.must(false, || fault));
-    let waits = |word: &str| {
-        let rest = run.said.iter().filter_map(move |line| line.strip_prefix(word));
-        rest.filter_map(|rest| rest.trim().split(' ').next()?.parse().ok()).collect::<Vec<u64>>()
-    };
-    let (held, failed) = (waits("held"), waits("failed"));
-    let longest = ms(held.iter().chain(&failed).max().copied().unwrap_or(0));
+    let failed = run.said.iter().filter(|line| line.starts_with("failed"));
+    let (longest, until) = longest_wait(&run.said);
+    let until = until.saturating_sub(run.began);
     let rate = handoffs as f64 / took.as_secs_f64();
     println!(
-        "handoffs: {handoffs} in {took:.1?} ({rate:.1}/s) under {hits} faults; longest wait {longest:.1?}; \
-         {} waits failed; {} writes refused",
-        failed.len(),
+        "handoffs: {handoffs} in {took:.1?} ({rate:.1}/s) under {hits} faults; longest wait {longest:.1?}, \
+         until {until:.1?}; {} waits failed; {} writes refused",
+        failed.count(),
         run.said.iter().filter(|line| line.starts_with("refused")).count(),
     );
     verdict.must(longest <= limit, || format!("somebody waited for {longest:?}"));
