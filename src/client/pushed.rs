@@ -83,7 +83,8 @@ struct State {
     /// Goes off when no server has confirmed it in time.
     timer: Option<Time>,
     /// With resync: the keys that the reader knows, and when each was last changed.
-    known: Option<BTreeMap<Vec<u8>, i64>>,
+    /// Boxed, since most watches have none.
+    known: Option<Box<BTreeMap<Vec<u8>, i64>>>,
     /// How many streams in a row ended without a change.
     barren_streams: u32,
 }
@@ -422,7 +423,7 @@ impl Pushed {
             (_, reply) => reply.map(|(revision, found)| (revision, found.kvs))?,
         };
         let mut state = lock(&self.state);
-        state.known = Some(found.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect());
+        state.known = Some(Box::new(found.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect()));
         if start == 0 {
             state.position.request.start_revision = revision + 1;
         }
@@ -446,8 +447,8 @@ impl Pushed {
             }
         };
         let mut state = lock(&self.state);
-        let events = difference(state.known.take().unwrap_or_default(), &found.kvs, revision);
-        state.known = Some(found.kvs.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect());
+        let events = difference(*state.known.take().unwrap_or_default(), &found.kvs, revision);
+        state.known = Some(Box::new(found.kvs.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect()));
         let wanted = |event: &Event| position.request.wants(event.kind);
         let events: Vec<Event> = events.into_iter().filter(wanted).collect();
         state.position.request.start_revision = revision + 1;
