@@ -83,7 +83,7 @@ struct State {
     /// Goes off when no server has confirmed it in time.
     timer: Option<Time>,
     /// With resync: the keys that the reader knows, and when each was last changed.
-    /// Boxed, since most watches have none.
+    #[allow(clippy::box_collection, reason = "most watches have none, and there may be many watches")]
     known: Option<Box<BTreeMap<Vec<u8>, i64>>>,
     /// How many streams in a row ended without a change.
     barren_streams: u32,
