@@ -10,6 +10,8 @@ mod dice;
 mod history;
 #[path = "../../tests/support/pki.rs"]
 mod pki;
+#[path = "../../tests/support/ports.rs"]
+mod ports;
 #[path = "../../tests/support/running.rs"]
 mod running;
 #[path = "../../tests/support/servers.rs"]
@@ -23,6 +25,7 @@ pub use cluster::{Cluster, Trouble, Whom};
 pub use dice::Dice;
 pub use history::Historian;
 pub use pki::Pki;
+pub use ports::free_port;
 pub use running::{Running, spawn};
 pub use servers::Etcd;
 

@@ -7,7 +7,9 @@ mod dice;
 mod history;
 pub mod http2;
 mod jitter;
+mod line;
 mod pki;
+mod ports;
 mod protocol;
 mod running;
 mod servers;
@@ -25,13 +27,17 @@ pub use dice::Dice;
 pub use history::{Historian, apply, select};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use jitter::Jitter;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use line::late_line;
 pub use pki::Pki;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use ports::free_port;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use protocol::{Protocol, Rpc};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use running::{Running, spawn};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
-pub use servers::{ALL_VERSIONS, Etcd, VERSIONS, free_port};
+pub use servers::{ALL_VERSIONS, Etcd, VERSIONS};
 pub use skip::*;
 pub use tools::*;
 

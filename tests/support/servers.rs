@@ -1,12 +1,12 @@
 //! Real etcd servers: on loopback, on free ports, with data in memory; killed by pid when dropped.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::{Pki, TempDir, binaries, eventually, skip, spawn};
+use super::{Pki, TempDir, binaries, free_port, skip, spawn};
 
 /// The versions that every test on a real server runs on.
 pub const VERSIONS: [&str; 3] = ["3.4.23", "3.5.16", "3.7.3"];
@@ -65,15 +65,9 @@ impl Etcd {
         // A single member never talks to a peer: any free port will do, and 0 is one.
         let peer = "http://127.0.0.1:0".to_owned();
         let cluster = format!("first={peer}");
-        // Somebody else may take a port before the server does.
-        for _ in 0..5 {
-            let mut etcd =
-                Self::launch(version, "first", peer.clone(), cluster.clone(), flags.clone(), secure)?;
-            if etcd.serves() {
-                return Some(etcd);
-            }
-        }
-        panic!("etcd {version} does not start");
+        let mut etcd = Self::launch(version, "first", peer, cluster, flags, secure)?;
+        etcd.must_serve();
+        Some(etcd)
     }
 
     /// Starts a cluster of three.
@@ -83,7 +77,7 @@ impl Etcd {
         let cluster = peers.clone().map(|(name, peer)| format!("{name}={peer}")).join(",");
         let launch = |(name, peer)| Self::launch(version, name, peer, cluster.clone(), Vec::new(), false);
         let mut members: Vec<Self> = peers.map(launch).into_iter().collect::<Option<_>>()?;
-        members.iter_mut().for_each(|member| assert!(member.serves(), "{} does not start", member.name()));
+        members.iter_mut().for_each(Etcd::must_serve);
         Some(members)
     }
 
@@ -93,7 +87,7 @@ impl Etcd {
         let (voters, learners) = (peer(), peer());
         let alone = format!("voter={voters}");
         let mut voter = Self::launch(version, "voter", voters, alone.clone(), Vec::new(), false)?;
-        assert!(voter.serves(), "the voter does not start");
+        voter.must_serve();
         voter.ask(&["member", "add", "learner", "--learner", &format!("--peer-urls={learners}")]);
         let (cluster, joins) = (format!("{alone},learner={learners}"), "--initial-cluster-state=existing");
         let learner = Self::launch(version, "learner", learners, cluster, vec![joins.to_owned()], false)?;
@@ -173,7 +167,7 @@ impl Etcd {
     /// Starts it again on the same port and data.
     pub fn revive(&mut self) {
         self.process = self.member.launch(&self.data);
-        assert!(self.serves(), "it serves again");
+        self.must_serve();
     }
 
     /// Kills it, and starts another one on the same port with nothing of its data, and with this flag.
@@ -203,16 +197,23 @@ impl Etcd {
         assert_eq!(unsafe { libc::kill(self.process.id() as i32, signal) }, 0);
     }
 
-    /// Waits until it serves; `false` when it has ended instead.
-    fn serves(&mut self) -> bool {
+    /// Waits until it serves, and tells what it logged last when it does not.
+    fn must_serve(&mut self) {
         let port = self.member.health_port.unwrap_or(self.member.port);
-        let what = format!("etcd on port {port} serves");
-        eventually(Duration::from_secs(30), &what, || {
-            let ended = self.process.try_wait().expect("waitable").is_some();
-            // Another one may have the port: then ours is about to end.
-            let serves = || is_healthy(port) && listens(self.process.id(), port);
-            if ended { Some(false) } else { serves().then_some(true) }
-        })
+        let start = Instant::now();
+        // Another one may have the port: then ours is about to end.
+        while !(is_healthy(port) && listens(self.process.id(), port)) {
+            let ended = self.process.try_wait().expect("waitable");
+            if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
+                let log = std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default();
+                let last: Vec<&str> = log.lines().rev().take(5).collect();
+                panic!(
+                    "etcd {:?} on port {port} does not serve ({ended:?}); newest first: {last:#?}",
+                    self.name()
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 }
 
@@ -279,9 +280,4 @@ impl Member {
             .stderr(log);
         spawn(&mut command).expect("etcd starts")
     }
-}
-
-/// A port that nobody uses at the moment.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
