@@ -154,22 +154,23 @@ impl Certificate {
 pub struct Etcd {
     process: Child,
     place: Place,
+    health: u16,
     _data: Folder,
 }
 
 impl Etcd {
     /// Starts one and waits until it serves.
     pub fn start(certificate: &Certificate, secure: bool) -> Result<Self> {
-        let data = Folder::new("data")?;
         let (port, health) = (free_port()?, free_port()?);
+        let data = Folder::new(&format!("data-{port}"))?;
         let tls = if secure { Some(certificate.trusting()?) } else { None };
         let place = Place { port, ca: certificate.pem(), tls };
         let mut command = command(&data, &place.url("http"), health)?;
         if secure {
             command.arg("--cert-file").arg(certificate.pem()).arg("--key-file").arg(certificate.key());
         }
-        let mut etcd = Etcd { process: command.spawn()?, place, _data: data };
-        etcd.wait(health)?;
+        let mut etcd = Etcd { process: command.spawn()?, place, health, _data: data };
+        etcd.wait()?;
         Ok(etcd)
     }
 
@@ -177,9 +178,26 @@ impl Etcd {
         &self.place
     }
 
-    fn wait(&mut self, health: u16) -> Result<()> {
+    /// The CPU time that it has used so far.
+    pub fn cpu(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let (_, fields) = stat.rsplit_once(')').ok_or("no stat")?;
+        let ticks: u64 = fields.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum();
+        // SAFETY: a system call without pointers.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+        Ok(Duration::from_secs_f64(ticks as f64 / per_second))
+    }
+
+    /// How many calls it has been asked for so far; streams count once.
+    pub fn requests(&self) -> Result<f64> {
+        let metrics = get(self.health, "/metrics").ok_or("no metrics")?;
+        let lines = metrics.lines().filter(|line| line.starts_with("grpc_server_started_total{"));
+        Ok(lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum())
+    }
+
+    fn wait(&mut self) -> Result<()> {
         let start = Instant::now();
-        while !is_healthy(health) {
+        while !get(self.health, "/health").is_some_and(|answer| answer.contains("\"health\":\"true\"")) {
             if self.process.try_wait()?.is_some() || start.elapsed() > Duration::from_secs(30) {
                 return Err("etcd does not start".into());
             }
@@ -238,14 +256,12 @@ fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
-fn is_healthy(port: u16) -> bool {
-    let ask = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
-        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        answer.contains("\"health\":\"true\"").then_some(())
-    };
-    ask().is_some()
+/// What it answers on its port for that, if it does.
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }

@@ -6,12 +6,14 @@ mod cell;
 mod delay;
 mod etcd;
 mod http2;
+mod locks;
 mod measure;
 mod options;
 mod ours;
 mod peers;
 mod proto;
 mod raw;
+mod slots;
 mod stats;
 mod table;
 mod targets;
@@ -66,7 +68,11 @@ fn compare(settings: &Settings) -> Result<()> {
         watched = watch::measure(&certificate, settings.rounds)?;
         table::watches(&watched);
     }
-    if measured.is_empty() && watched.is_empty() {
+    let locks = settings.wants(&["plain", "locks"]) && !settings.quick;
+    if locks {
+        locks::measure(&certificate, settings.rounds.count)?;
+    }
+    if measured.is_empty() && watched.is_empty() && !locks {
         return Err(format!("no table is all of this\n\n{}", options::HELP).into());
     }
     targets::print(&measured, &watched);

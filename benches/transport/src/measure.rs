@@ -83,12 +83,13 @@ fn fill(place: &Place, load: &Load) -> Result<()> {
 }
 
 fn candidates(place: &Place, load: &Arc<Load>, threads: usize) -> Result<Vec<Box<dyn Candidate>>> {
+    let [called, queued] = c::candidates(place, load, threads)?;
     Ok(vec![
         Box::new(raw::conn(place, load, threads)?),
-        Box::new(raw::Pipe::new(place, load, threads)?),
+        Box::new(raw::pipe(place, load, threads)?),
         Box::new(ours::rust(place, load, threads)?),
-        Box::new(c::called(place, load, threads)?),
-        Box::new(c::Queued::new(place, load, threads)?),
+        called,
+        queued,
         Box::new(ours::json(place, load, threads)?),
         Box::new(peers::threads(peers::CURRENT_THREAD, place, load, threads)?),
         Box::new(peers::threads(peers::MULTI_THREAD, place, load, threads)?),

@@ -12,8 +12,8 @@ benches/transport/run [OPTION]...
   --rounds N         rounds of each cell (9)
   --millis N         how long a round is (120)
   --threads N,...    numbers of threads (1,4,16,64)
-  --only WORD,...    only the tables that all of these words are said of: get, put, lock, watch; plain, tls, far;
-                     64, 4096, 262144";
+  --only WORD,...    only the tables that all of these words are said of: get, put, lock, locks, watch; plain, tls,
+                     far; 64, 4096, 262144";
 
 pub struct Settings {
     pub quick: bool,

@@ -1,14 +1,13 @@
 //! The floor: sockets without a client around them.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use crate::Result;
-use crate::cell::{Caller, Candidate, Load, Threads, Work};
+use crate::cell::{Caller, Load, Threads, Work};
 use crate::etcd::{Place, Socket};
 use crate::http2::{Http2, Method};
 use crate::proto::Message;
-use crate::stats::{Clock, Round};
+use crate::slots::{Pipe, Slots};
 
 pub const CONN: &str = "raw/conn";
 pub const PIPE: &str = "raw/pipe";
@@ -107,76 +106,36 @@ impl Caller for Conn {
 
 /// One socket and one thread, with as many operations under way as others have threads: what the server can do
 /// when no client thread has to be woken.
-pub struct Pipe {
+pub fn pipe(place: &Place, load: &Arc<Load>, threads: usize) -> Result<Slots<Streams>> {
+    let methods = Methods::new(place.secure());
+    let streams = Streams { http2: connect(place)?, methods, load: load.clone(), slots: vec![0; threads] };
+    Ok(Slots::new(PIPE, streams, threads))
+}
+
+/// The streams of a socket.
+pub struct Streams {
     http2: Http2<Socket>,
     methods: Methods,
     load: Arc<Load>,
-    slots: Vec<Slot>,
+    /// The one of each slot.
+    slots: Vec<u32>,
 }
 
-/// What would be a thread.
-#[derive(Clone)]
-struct Slot {
-    stream: u32,
-    step: usize,
-    started: Instant,
-    latencies: Vec<Duration>,
-}
-
-impl Pipe {
-    pub fn new(place: &Place, load: &Arc<Load>, threads: usize) -> Result<Self> {
-        let slot = Slot { stream: 0, step: 0, started: Instant::now(), latencies: Vec::new() };
-        let methods = Methods::new(place.secure());
-        Ok(Pipe { http2: connect(place)?, methods, load: load.clone(), slots: vec![slot; threads] })
+impl Pipe for Streams {
+    fn steps(&self) -> usize {
+        steps(self.load.work)
     }
 
-    /// Sends the next request of a slot.
-    fn send(&mut self, number: usize) -> Result<()> {
-        let slot = &mut self.slots[number];
-        let count = slot.latencies.len();
-        let (method, message) = self.methods.request(&self.load, number, count, slot.step == 1);
-        slot.stream = self.http2.send(method, message.as_bytes())?;
+    fn send(&mut self, slot: usize, count: usize, step: usize) -> Result<()> {
+        let (method, message) = self.methods.request(&self.load, slot, count, step == 1);
+        self.slots[slot] = self.http2.send(method, message.as_bytes())?;
         Ok(())
     }
 
-    /// Takes an answer, and tells whose it was and whether that finished an operation.
-    fn receive(&mut self) -> Result<(usize, bool)> {
+    fn receive(&mut self) -> Result<usize> {
         let reply = self.http2.reply()?;
         check(&self.load, reply.length)?;
-        let number = self.slots.iter().position(|slot| slot.stream == reply.stream);
-        let number = number.ok_or("an answer to nobody")?;
-        let slot = &mut self.slots[number];
-        slot.step = (slot.step + 1) % steps(self.load.work);
-        if slot.step > 0 {
-            return Ok((number, false));
-        }
-        let now = Instant::now();
-        slot.latencies.push(now - slot.started);
-        slot.started = now;
-        Ok((number, true))
-    }
-}
-
-impl Candidate for Pipe {
-    fn name(&self) -> &'static str {
-        PIPE
-    }
-
-    fn round(&mut self, time: Duration) -> Result<Round> {
-        let (clock, start) = (Clock::start(), Instant::now());
-        for number in 0..self.slots.len() {
-            self.slots[number].started = Instant::now();
-            self.send(number)?;
-        }
-        let mut busy = self.slots.len();
-        while busy > 0 {
-            let (number, done) = self.receive()?;
-            if done && start.elapsed() >= time {
-                busy -= 1;
-            } else {
-                self.send(number)?;
-            }
-        }
-        Ok(clock.stop(self.slots.iter_mut().map(|slot| std::mem::take(&mut slot.latencies)).collect()))
+        let slot = self.slots.iter().position(|&stream| stream == reply.stream);
+        slot.ok_or_else(|| "an answer to nobody".into())
     }
 }

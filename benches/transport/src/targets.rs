@@ -1,5 +1,6 @@
 //! What the library aims at, beside what was measured. All of it on plain connections, with values of 64 bytes.
 
+use crate::c::CALLED;
 use crate::cell::{Scene, Work};
 use crate::measure::Measured;
 use crate::ours::RUST;
@@ -20,7 +21,7 @@ const RATIOS: [(Work, &str, [f64; 4]); 6] = [
     (Work::Put, MULTI_THREAD, [1.35, 1.5, 1.6, 1.7]),
 ];
 
-/// The same for taking and releasing a lock, with one thread.
+/// The same for taking and releasing a lock in C, with one thread.
 const LOCK_RATIOS: [(&str, f64); 2] = [(CURRENT_THREAD, 1.2), (MULTI_THREAD, 1.5)];
 /// The time that this takes, in times of a put, at most.
 const LOCK_IN_PUTS: f64 = 2.2;
@@ -108,11 +109,11 @@ impl Aims<'_> {
         let Some(lock) = self.cell(Work::Lock, 1) else { return Vec::new() };
         let ratio = |(other, aim)| {
             let what = format!("lock and unlock, threads: 1, times {other}");
-            Aim { what, least: true, aim, value: lock.ratio(RUST, other).median }
+            Aim { what, least: true, aim, value: lock.ratio(CALLED, other).median }
         };
         let mut aims: Vec<Aim> = LOCK_RATIOS.into_iter().map(ratio).collect();
         if let Some(put) = self.cell(Work::Put, 1) {
-            let p50 = |measured: &Measured| measured.median(RUST, |round| round.p50);
+            let p50 = |measured: &Measured| measured.median(CALLED, |round| round.p50);
             let what = "lock and unlock, threads: 1, p50 in times of a put's".to_owned();
             aims.push(Aim { what, least: false, aim: LOCK_IN_PUTS, value: p50(lock) / p50(put) });
         }
