@@ -3,6 +3,7 @@
 
 use std::io;
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -710,6 +711,41 @@ fn calls_wait_for_their_turn_on_a_server_that_takes_one_at_a_time() {
         }
     });
     assert_eq!((fake.connections(), asked(&fake, Rpc::Put)), (1, 21));
+}
+
+#[test]
+fn no_more_than_1000_calls_are_under_way_on_a_connection() {
+    const UNDER_WAY: usize = 1000;
+    let most = Arc::new(AtomicUsize::new(0));
+    let seen = most.clone();
+    // One that answers nobody until nobody asks any more for a while.
+    let fake = Fake::start(move |peer| {
+        peer.send(&frame(SETTINGS, 0, 0, &[]))?;
+        loop {
+            let mut waiting = vec![peer.asked()?.stream];
+            peer.socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+            while let Ok(asked) = peer.asked() {
+                waiting.push(asked.stream);
+            }
+            peer.socket.set_read_timeout(None)?;
+            seen.fetch_max(waiting.len(), Ordering::SeqCst);
+            for stream in waiting {
+                peer.send(&answer(stream, &header(3)))?;
+            }
+        }
+    });
+    let client = client(&fake.servers(), &[("request_timeout_ms", "60000")]);
+    let (sender, answers) = std::sync::mpsc::channel();
+    let request = Arc::new(Request::Range(RangeRequest::new(KeyRange::key("k"))));
+    for _ in 0..2 * UNDER_WAY + 1 {
+        let sender = sender.clone();
+        let done = move |reply: Result<Reply, Error>| sender.send(reply.map(drop)).expect("somebody waits");
+        client.submit(request.clone(), Deadline::NEVER, Box::new(done));
+    }
+    for _ in 0..2 * UNDER_WAY + 1 {
+        answers.recv_timeout(Duration::from_secs(60)).expect("in time").expect("an answer");
+    }
+    assert_eq!((fake.connections(), most.load(Ordering::SeqCst)), (1, UNDER_WAY));
 }
 
 const MIB: usize = 1 << 20;

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use self::attendant::Attendant;
-use self::engine::{Engine, Post};
+use self::engine::{Engine, Post, Unsent};
 pub use self::waiter::{Taker, Waiter};
 use super::route::Dialed;
 use super::socket::{Shared, Socket};
@@ -122,7 +122,7 @@ impl Link {
     ) -> Result<Bytes> {
         let sent = Instant::now();
         let waiter = Arc::new(Waiter::new(self.signal.clone()));
-        self.post(Post::Call { head, message, waiter: waiter.clone() });
+        self.post(Post::Call(Unsent { head, message, waiter: waiter.clone() }));
         match self.wait(&waiter, deadline, cancel) {
             Ok(result) => result.map_err(|error| self.explained(error)),
             Err(interrupted) => {
@@ -160,7 +160,7 @@ impl Link {
             taker(answer.map_err(|error| link.explained(error)));
         });
         let waiter = Arc::new(Waiter::taking(self.signal.clone(), taker));
-        let post = Post::Call { head, message, waiter: waiter.clone() };
+        let post = Post::Call(Unsent { head, message, waiter: waiter.clone() });
         if self.attendant.has_one() {
             self.post(post);
         } else {

@@ -1,5 +1,6 @@
 //! What is done on a connection by whichever thread has the engine.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,16 +21,26 @@ use crate::wait::lock;
 /// What a server may send before it was taken: for one call, and for all.
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 32 << 20;
+/// How many calls are under way on a connection. More at a time are answered no faster, and h2 would keep the room that
+/// they took for as long as the connection lasts.
+const UNDER_WAY: usize = 1000;
 
 /// What threads want of the engine.
 #[allow(clippy::large_enum_variant, reason = "nearly all are calls")]
 pub enum Post {
     /// Send this, and give the waiter the answer.
-    Call { head: http::Request<()>, message: Bytes, waiter: Arc<Waiter> },
+    Call(Unsent),
     /// Give the waiter an empty answer once the server has shown that it is there.
     Ping(Arc<Waiter>),
     /// This one does not wait any more.
     GiveUp(Arc<Waiter>),
+}
+
+/// A call that is not sent yet.
+pub struct Unsent {
+    pub head: http::Request<()>,
+    pub message: Bytes,
+    pub waiter: Arc<Waiter>,
 }
 
 pub struct Engine {
@@ -40,6 +51,8 @@ pub struct Engine {
     /// Those who wait for the answer to a ping.
     pinging: Vec<Arc<Waiter>>,
     calls: Slab<Call>,
+    /// Calls that are sent when others have been answered.
+    unsent: VecDeque<Unsent>,
     /// For each place of `calls`, whatever stands there.
     wakers: Vec<Waker>,
     ready: Arc<Ready>,
@@ -99,6 +112,7 @@ impl Engine {
             pings,
             pinging: Vec::new(),
             calls: Slab::new(),
+            unsent: VecDeque::new(),
             wakers: Vec::new(),
             waker: Waker::from(ready.clone()),
             ready,
@@ -120,12 +134,13 @@ impl Engine {
     pub fn work(&mut self, posts: Vec<Post>) -> Vec<Arc<Waiter>> {
         for post in posts {
             match post {
-                Post::Call { head, message, waiter } => self.send(head, message, waiter),
+                Post::Call(call) => self.unsent.push_back(call),
                 Post::Ping(waiter) => self.ping(waiter),
                 Post::GiveUp(waiter) => self.give_up(&waiter),
             }
         }
         loop {
+            self.send_some();
             self.ready.connection.store(false, Ordering::Relaxed);
             self.poll_connection();
             self.poll_pong();
@@ -133,13 +148,25 @@ impl Engine {
             for place in &ready {
                 self.poll_call(*place);
             }
-            if !self.ready.connection.load(Ordering::Relaxed) && lock(&self.ready.calls).is_empty() {
+            let busy = self.ready.connection.load(Ordering::Relaxed) || self.may_send();
+            if !busy && lock(&self.ready.calls).is_empty() {
                 return std::mem::take(&mut self.done);
             }
         }
     }
 
-    fn send(&mut self, head: http::Request<()>, message: Bytes, waiter: Arc<Waiter>) {
+    fn may_send(&self) -> bool {
+        self.calls.len() < UNDER_WAY && !self.unsent.is_empty()
+    }
+
+    fn send_some(&mut self) {
+        while self.may_send() {
+            let call = self.unsent.pop_front().expect("just seen");
+            self.send(call);
+        }
+    }
+
+    fn send(&mut self, Unsent { head, message, waiter }: Unsent) {
         // A clone, since h2 takes no second one from the same while the first waits for its turn.
         let sent = self.requests.clone().send_request(head, false).and_then(|(answer, mut stream)| {
             stream.send_data(message, true)?;
@@ -178,6 +205,7 @@ impl Engine {
 
     fn give_up(&mut self, waiter: &Arc<Waiter>) {
         self.pinging.retain(|other| !Arc::ptr_eq(other, waiter));
+        self.unsent.retain(|call| !Arc::ptr_eq(&call.waiter, waiter));
         let place = self.calls.iter().find(|(_, call)| Arc::ptr_eq(&call.waiter, waiter));
         if let Some((place, _)) = place {
             // h2 tells the server.
