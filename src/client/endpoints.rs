@@ -9,6 +9,7 @@ use once_cell::race::OnceBox;
 use crate::error::{Error, Result};
 use crate::options::{DefaultScheme, Options};
 use crate::sys;
+use crate::threads::Threads;
 use crate::transport::Transport;
 use crate::transport::connect::Place;
 use crate::transport::grpc::Grpc;
@@ -52,6 +53,7 @@ pub struct Endpoints {
     preferred: AtomicUsize,
     /// For endpoints that are found later.
     tls: Option<Arc<Tls>>,
+    threads: Threads,
     protocol: Protocol,
     listing: Mutex<()>,
 }
@@ -61,7 +63,7 @@ const FOUND_LATER: usize = 64;
 
 impl Endpoints {
     /// Reads the list in `options`. Nothing is contacted.
-    pub fn open(options: &Options) -> Result<Self> {
+    pub fn open(options: &Options, threads: &Threads) -> Result<Self> {
         let targets = parse(&options.endpoints, options)?;
         let secure = targets.iter().any(Target::is_secure);
         let tls = if secure { Some(Arc::new(Tls::open(options)?)) } else { None };
@@ -75,6 +77,7 @@ impl Endpoints {
             embedded: matches!(targets[..], [Target::Mem(_)]),
             preferred: AtomicUsize::new(0),
             tls,
+            threads: threads.clone(),
             protocol,
             listing: Mutex::new(()),
         };
@@ -87,7 +90,7 @@ impl Endpoints {
         let Some(place) = self.places.get(position) else {
             return Err(Error::invalid("too many endpoints came and went; open a new client"));
         };
-        let endpoint = target.open(options, self.tls.as_ref())?;
+        let endpoint = target.open(options, self.tls.as_ref(), &self.threads)?;
         let _ = place.set(Box::new(endpoint));
         self.taken.store(position + 1, Ordering::Release);
         Ok(())
@@ -214,16 +217,16 @@ impl Target {
         matches!(self, Target::Server { secure: true, .. })
     }
 
-    fn open(self, options: &Options, tls: Option<&Arc<Tls>>) -> Result<Endpoint> {
+    fn open(self, options: &Options, tls: Option<&Arc<Tls>>, threads: &Threads) -> Result<Endpoint> {
         let name = self.to_string();
         let transport: Arc<dyn Transport> = match self {
             Target::Mem(store) => Arc::new(Mem::open(&store)),
             Target::Server { place, secure, protocol } => {
                 let tls = tls.filter(|_| secure);
                 match protocol {
-                    Protocol::Grpc => Arc::new(Grpc::new(&name, place, tls, options)?),
+                    Protocol::Grpc => Arc::new(Grpc::new(&name, place, tls, options, threads)?),
                     Protocol::Json => {
-                        Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout))
+                        Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout, threads))
                     }
                 }
             }
@@ -433,7 +436,7 @@ mod tests {
 
     fn three() -> Endpoints {
         let options = Options { endpoints: "a b c".into(), ..Options::new() };
-        Endpoints::open(&options).unwrap()
+        Endpoints::open(&options, &Threads::default()).unwrap()
     }
 
     /// In which order a call that keeps failing asks.
@@ -469,7 +472,7 @@ mod tests {
     #[test]
     fn the_list_can_be_made_anew() {
         let options = Options { endpoints: "a b c".into(), ..Options::new() };
-        let endpoints = Endpoints::open(&options).unwrap();
+        let endpoints = Endpoints::open(&options, &Threads::default()).unwrap();
         endpoints.answered(1);
         let urls = |list: &[&str]| list.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
         endpoints.relist(&urls(&["http://c:2379", "http://d:1"]), &options).unwrap();

@@ -48,6 +48,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::options::Options;
 use crate::sys;
+use crate::threads::Threads;
 use crate::transport::Context;
 use crate::wait::{Cancel, Deadline};
 
@@ -82,6 +83,7 @@ struct Inner {
     patrol: Patrol,
     pool: Pool,
     clock: Clock,
+    threads: Threads,
     counters: Counters,
 }
 
@@ -104,8 +106,9 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` or `Unsupported` when the endpoint list or another option can't be right.
     pub fn open(options: Options) -> Result<Self> {
+        let threads = Threads::default();
         Ok(Client(Arc::new(Inner {
-            endpoints: Endpoints::open(&options)?,
+            endpoints: Endpoints::open(&options, &threads)?,
             namespace: Namespace::new(&options.namespace),
             auth: Auth::open(&options)?,
             identity: Identity::default(),
@@ -118,8 +121,9 @@ impl Client {
             sessions: Sessions::default(),
             patrol: Patrol::default(),
             counters: Counters::default(),
-            pool: Pool::default(),
-            clock: Clock::default(),
+            pool: Pool::new(threads.clone()),
+            clock: Clock::new(threads.clone()),
+            threads,
             options,
         })))
     }
@@ -144,8 +148,7 @@ impl Client {
         self.0.sessions.revoke();
         let in_time = self.0.ops.wait(deadline);
         self.close();
-        let ended = self.0.pool.join(deadline) && self.0.clock.join(deadline);
-        if ended && in_time {
+        if self.0.threads.end(deadline) && in_time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
