@@ -88,18 +88,22 @@ impl Inner {
     }
 
     fn read_again(self: &Arc<Self>, error: Error) {
-        let mut state = lock(&self.state);
-        if state.over {
-            return;
-        }
-        if state.told.is_none() || !retry::may_pass(&error) {
-            drop(state);
+        if !retry::may_pass(&error) {
             return self.end(error);
         }
-        let pause = retry::backoff(state.failures, sys::random_id() as u64);
-        state.failures += 1;
-        let inner = self.clone();
-        state.pause = self.client.later(pause, move || inner.read());
+        let failures = {
+            let mut state = lock(&self.state);
+            state.failures += 1;
+            state.failures - 1
+        };
+        let pause = retry::backoff(failures, sys::random_id() as u64);
+        let next = Next::of(self);
+        // Without the lock: of a client that was closed, this tells the end.
+        let pause = self.client.later(pause, move || next.take().read());
+        let mut state = lock(&self.state);
+        let old = if state.over { pause } else { std::mem::replace(&mut state.pause, pause) };
+        drop(state);
+        drop(old);
     }
 
     fn watch(self: &Arc<Self>, revision: i64, kvs: Vec<KeyValue>) {
@@ -152,6 +156,28 @@ impl Inner {
     }
 }
 
+/// An observer that has something to do next, at another time or on another thread. When this is dropped unused, nobody
+/// will do it any more: its client was closed.
+struct Next(Option<Arc<Inner>>);
+
+impl Next {
+    fn of(inner: &Arc<Inner>) -> Self {
+        Next(Some(inner.clone()))
+    }
+
+    fn take(mut self) -> Arc<Inner> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Next {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.end(Error::closed());
+        }
+    }
+}
+
 /// The way from the watch.
 struct Watching(Arc<Inner>);
 
@@ -164,14 +190,21 @@ impl Reader for Watching {
     }
 
     fn end(&self, error: Error) {
-        let inner = self.0.clone();
+        let inner = &self.0;
+        let next = || Next::of(inner);
         match error.kind() {
             ErrorKind::Canceled => {}
             ErrorKind::Closed => inner.end(error),
             // What it missed, a look at the whole tells.
-            ErrorKind::Compacted => self.0.client.defer(move || inner.read()),
+            ErrorKind::Compacted => {
+                let next = next();
+                inner.client.defer(move || next.take().read());
+            }
             _ if retry::may_pass(&error) => inner.read_again(error),
-            _ => self.0.client.defer(move || inner.end(error)),
+            _ => {
+                let next = next();
+                inner.client.defer(move || next.take().end(error));
+            }
         }
     }
 }
@@ -180,10 +213,13 @@ impl Reader for Watching {
 mod tests {
     use super::*;
     use crate::options::Options;
+    use crate::store::{Effect, Fault, Store};
     use crate::wait::{Cancel, Mailbox};
     use std::time::Duration;
 
-    struct Told(Mailbox<Option<(i64, Vec<u8>)>>);
+    type Word = Option<(i64, Vec<u8>)>;
+
+    struct Told(Mailbox<Word>);
 
     impl Audience for Told {
         fn leader(&self, _: i64, leader: Option<&KeyValue>) {
@@ -192,6 +228,51 @@ mod tests {
 
         fn ended(&self, error: Error) {
             self.0.push(Some((0, format!("{:?}", error.kind()).into_bytes())));
+        }
+    }
+
+    /// An observer of a store that refuses the first reads in this way.
+    fn observe_refused(name: &str, times: usize, why: Error) -> (Client, Arc<Store>, Mailbox<Word>) {
+        let mut options = Options::new();
+        options.set("endpoints", &format!("mem://{name}")).unwrap();
+        options.set("retry_limit", "0").unwrap();
+        let client = Client::open(options).unwrap();
+        let store = Store::open(name);
+        store.inject(Fault::new(Effect::Refuse(why)).times(times));
+        let told = Mailbox::default();
+        Observer::new(&client, b"e", Arc::new(Told(told.clone())));
+        (client, store, told)
+    }
+
+    fn next(told: &Mailbox<Word>) -> Word {
+        told.recv(Deadline::after(Duration::from_secs(10)), Cancel::NEVER).expect("told")
+    }
+
+    fn no_leader() -> Error {
+        Error::from_server(14, "etcdserver: no leader")
+    }
+
+    #[test]
+    fn an_observer_whose_first_read_fails_reads_again() {
+        let (_client, _store, told) = observe_refused("observed-late", 4, no_leader());
+        assert_eq!(next(&told), None, "nobody leads");
+    }
+
+    #[test]
+    fn an_observer_that_is_not_permitted_to_read_ends() {
+        let why = Error::from_server(7, "etcdserver: permission denied");
+        let (_client, _store, told) = observe_refused("not-observed", 1, why);
+        assert_eq!(next(&told), Some((0, b"PermissionDenied".to_vec())));
+    }
+
+    #[test]
+    fn an_observer_that_waits_for_its_next_try_ends_with_its_client() {
+        for wait in 0..20 {
+            let name = format!("observed-in-vain-{wait}");
+            let (client, _store, told) = observe_refused(&name, usize::MAX, no_leader());
+            std::thread::sleep(Duration::from_millis(5 * wait));
+            client.close();
+            assert_eq!(next(&told), Some((0, b"Closed".to_vec())));
         }
     }
 
