@@ -8,6 +8,7 @@ mod cli_keys;
 mod cli_locks;
 mod closing;
 mod cluster_faults;
+mod compacted_watches;
 mod contention;
 mod deadlines;
 mod documents;

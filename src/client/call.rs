@@ -6,12 +6,12 @@ use super::Client;
 use super::auth::Token;
 use super::endpoints::Endpoint;
 use super::retry::{self, Attempts, Next};
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::log;
 use crate::model::*;
 use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait::{self, Deadline};
+use crate::wait::{self, Deadline, Mailbox};
 
 impl Client {
     /// Runs a request, within the option's timeout.
@@ -141,15 +141,60 @@ impl Client {
         range: &KeyRange,
         seen: i64,
     ) -> Result<()> {
-        let key = KeyRange::key(if range.start.is_empty() { &[0] } else { &range.start[..] });
-        let read = RangeRequest { count_only: true, ..RangeRequest::new(key) };
-        let reply = self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {
-            // One that is not in touch with the others: they come first now.
+        let read = RangeRequest { count_only: true, ..RangeRequest::new(key_of(range)) };
+        let reply = self.read_at(position, context, read)?;
+        self.check_identity(position, &reply.header, seen, true)
+    }
+
+    /// Reads from one endpoint (by position). If it can't answer, the others come first now.
+    fn read_at(&self, position: usize, context: &Context, read: RangeRequest) -> Result<Reply> {
+        self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {
             if retry::is_endpoints_fault(error) {
                 self.avoid(position);
             }
-        })?;
-        self.check_identity(position, &reply.header, seen, true)
+        })
+    }
+
+    /// Whether the start of a watch is still there, at the endpoint (by position) that has confirmed it: etcd confirms a
+    /// watch first, and looks for its start later.
+    ///
+    /// # Errors
+    /// `Compacted`, with the oldest revision that is kept.
+    pub(super) fn check_kept(&self, position: usize, context: &Context, watch: &WatchRequest) -> Result<()> {
+        if self.is_embedded() {
+            return Ok(());
+        }
+        let read = RangeRequest {
+            revision: watch.start_revision,
+            count_only: true,
+            serializable: true,
+            ..RangeRequest::new(key_of(&watch.range))
+        };
+        match self.read_at(position, context, read) {
+            Err(error) if error.kind() == ErrorKind::FutureRevision => Ok(()),
+            reply => reply.map(drop).map_err(|error| self.told_oldest(context, &watch.range, error)),
+        }
+    }
+
+    /// What was compacted, with the oldest revision that is kept, which etcd tells watches alone; other errors as they
+    /// are.
+    pub(super) fn told_oldest(&self, context: &Context, range: &KeyRange, error: Error) -> Error {
+        if error.kind() != ErrorKind::Compacted || error.compact_revision().is_some() {
+            return error;
+        }
+        let told = Mailbox::default();
+        let sink = || -> WatchSink {
+            let told = told.clone();
+            Box::new(move |item| {
+                told.push(item);
+                true
+            })
+        };
+        let ended = match self.open_watch(context, &WatchRequest::new(key_of(range), 1), sink) {
+            Ok(_stream) => told.recv(context.deadline, context.cancel).ok().and_then(Result::err),
+            Err(ended) => Some(ended),
+        };
+        ended.filter(|ended| ended.compact_revision().is_some()).unwrap_or(error)
     }
 
     /// Runs `attempt` on one endpoint after the other, as the retry policy says, until it succeeds. Tells where.
@@ -280,6 +325,11 @@ impl Client {
         let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
         Context { deadline, send_by, ..*context }
     }
+}
+
+/// A key of a range: who may read the range may read it.
+fn key_of(range: &KeyRange) -> KeyRange {
+    KeyRange::key(if range.start.is_empty() { &[0] } else { &range.start[..] })
 }
 
 /// Whether an answer shows that the member is in touch with the others, not just what it has.

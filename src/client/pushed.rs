@@ -85,6 +85,8 @@ struct State {
     /// With resync: the keys that the reader knows, and when each was last changed.
     #[allow(clippy::box_collection, reason = "most watches have none, and there may be many watches")]
     known: Option<Box<BTreeMap<Vec<u8>, i64>>>,
+    /// With resync: that changes were compacted was told, but not yet what has changed since.
+    behind: bool,
     /// How many streams in a row ended without a change.
     barren_streams: u32,
 }
@@ -130,6 +132,7 @@ impl Client {
             endpoint: 0,
             timer: None,
             known: None,
+            behind: false,
             barren_streams: 0,
         };
         let openings = &self.0.openings;
@@ -325,8 +328,11 @@ impl Pushed {
             return true;
         }
         state.opening += 1;
-        let (opening, position) = (state.opening, state.position.clone());
+        let (opening, position, behind) = (state.opening, state.position.clone(), state.behind);
         drop((state, old));
+        if behind {
+            return self.resync();
+        }
         let opened = self.learn_first(&position).and_then(|()| {
             let position = lock(&self.state).position.clone();
             position.open(&self.client, &self.context(&position), || self.sink(opening))
@@ -386,21 +392,30 @@ impl Pushed {
 
     /// `false`: it can be tried again.
     fn failed(self: &Arc<Self>, error: Error) -> bool {
-        let established = lock(&self.state).position.established;
-        if established && retry::may_pass(&error) {
+        let mut state = lock(&self.state);
+        if matches!(state.stage, Stage::Over) {
+            return true;
+        }
+        // What came, or still comes, on a stream that failed tells nothing more.
+        state.stage = Stage::Opening(Held::default());
+        state.opening += 1;
+        if state.position.established && retry::may_pass(&error) {
             return false;
         }
         match error.kind() {
             ErrorKind::Compacted => {
                 self.reader.take(News::Compacted(error.compact_revision().unwrap_or(0)));
-                if self.mode.resync {
-                    return self.resync();
-                }
+                state.behind = self.mode.resync;
             }
             ErrorKind::OtherCluster => {
                 self.reader.take(News::Reset);
             }
             _ => {}
+        }
+        let behind = state.behind;
+        drop(state);
+        if behind {
+            return self.resync();
         }
         self.end(error);
         true
@@ -420,7 +435,11 @@ impl Pushed {
         let (revision, found) = match (start, self.client.range_in(&self.context(position), keys)) {
             // There was nothing before the first revision.
             (1, _) => (1, Vec::new()),
-            (_, reply) => reply.map(|(revision, found)| (revision, found.kvs))?,
+            (_, Ok((revision, found))) => (revision, found.kvs),
+            (_, Err(error)) => {
+                let context = self.context(position);
+                return Err(self.client.told_oldest(&context, &position.request.range, error));
+            }
         };
         let mut state = lock(&self.state);
         state.known = Some(Box::new(found.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect()));
@@ -437,16 +456,17 @@ impl Pushed {
         let context = self.client.context_for(Deadline::NEVER, &self.cancel);
         let (revision, found) = match self.client.range_in(&context, range) {
             Ok(found) => found,
-            Err(error) if retry::may_pass(&error) => {
-                // What is compacted stays so: the next try comes here again.
-                return false;
-            }
+            Err(error) if retry::may_pass(&error) => return false,
             Err(error) => {
                 self.end(error);
                 return true;
             }
         };
         let mut state = lock(&self.state);
+        if matches!(state.stage, Stage::Over) {
+            return true;
+        }
+        state.behind = false;
         let events = difference(*state.known.take().unwrap_or_default(), &found.kvs, revision);
         state.known = Some(Box::new(found.kvs.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect()));
         let wanted = |event: &Event| position.request.wants(event.kind);

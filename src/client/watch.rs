@@ -43,6 +43,9 @@ impl Position {
             // A member that lags behind, or an older history, in which this watch would wait for ever.
             client.check_history(endpoint, context, &self.request.range, self.seen)?;
         }
+        if (1..=open.header.revision).contains(&self.request.start_revision) {
+            client.check_kept(endpoint, context, &self.request)?;
+        }
         Ok((open, endpoint))
     }
 
