@@ -151,8 +151,8 @@ impl Endpoints {
     }
 
     /// The position to ask next, when these were asked before in the same call. First each is asked once: the
-    /// one that answered last, then those behind it that are not resting, then the others, the one that has
-    /// rested longest first.
+    /// one that answered last, then those behind it that have not failed since they answered, then those that have
+    /// and are not resting any more, then the others, the one that has rested longest first.
     pub fn next(&self, asked: &[usize]) -> usize {
         let preferred = self.preferred.load(Ordering::Relaxed);
         let health = &self.at(preferred).health;
@@ -168,7 +168,8 @@ impl Endpoints {
             let times = asked.iter().filter(|earlier| *earlier == position).count();
             let rest = endpoint.health.rests_until.load(Ordering::Relaxed);
             let distance = (position + places - preferred) % places;
-            (times, if rest > now { rest } else { 0 }, distance)
+            let failed = endpoint.health.failures.load(Ordering::Relaxed) > 0;
+            (times, if rest > now { rest } else { 0 }, failed, distance)
         };
         self.listed().min_by_key(rank).map_or(preferred, |(position, _)| position)
     }
@@ -182,6 +183,14 @@ impl Endpoints {
         }
         if self.preferred.load(Ordering::Relaxed) != position {
             self.preferred.store(position, Ordering::Relaxed);
+        }
+    }
+
+    /// A stream that came from it broke. That is told of all of them, and counts once.
+    pub fn broke(&self, position: usize) {
+        let rest = self.at(position).health.rests_until.load(Ordering::Relaxed);
+        if rest <= microseconds(sys::boot_time()) {
+            self.failed(position);
         }
     }
 
@@ -470,6 +479,23 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_rest_is_over_comes_after_those_that_have_not_failed_until_it_answers() {
+        let endpoints = three();
+        endpoints.failed(0);
+        endpoints.at(0).health.rests_until.store(0, Ordering::Relaxed);
+        assert_eq!(order(&endpoints, 4), [1, 2, 0, 1]);
+        endpoints.answered(0);
+        assert_eq!(order(&endpoints, 3), [0, 1, 2]);
+    }
+
+    #[test]
+    fn streams_that_break_together_are_one_failure() {
+        let endpoints = three();
+        (0..100).for_each(|_| endpoints.broke(0));
+        assert_eq!(endpoints.at(0).health.failures.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
     fn the_list_can_be_made_anew() {
         let options = Options { endpoints: "a b c".into(), ..Options::new() };
         let endpoints = Endpoints::open(&options, &Threads::default()).unwrap();
@@ -497,6 +523,7 @@ mod tests {
         (0..100).for_each(|_| endpoints.failed(0));
         assert!((now + 30_000_000..now + 30_500_000).contains(&until(&endpoints)));
         endpoints.at(0).health.rests_until.store(now, Ordering::Relaxed);
-        assert_eq!(order(&endpoints, 3), [0, 1, 2]);
+        endpoints.failed(1);
+        assert_eq!(order(&endpoints, 3), [2, 0, 1]);
     }
 }

@@ -242,6 +242,13 @@ impl Client {
         self.0.endpoints.failed(position);
     }
 
+    /// The same when a stream from this endpoint broke, if that speaks against it.
+    fn avoid_broken(&self, position: usize, error: &Error) {
+        if retry::is_endpoints_fault(error) {
+            self.0.endpoints.broke(position);
+        }
+    }
+
     /// Reads one key; `None` when there is no such key.
     ///
     /// # Errors

@@ -290,6 +290,7 @@ impl Pushed {
             Stage::Opening(_) => return state.stage = Stage::Broken(error),
             Stage::Broken(_) | Stage::Parked | Stage::Over => return,
         }
+        self.client.avoid_broken(state.endpoint, &error);
         if retry::may_pass(&error) {
             self.client.0.counters.watches_resumed.add();
             let error = state.position.explained(error.clone());

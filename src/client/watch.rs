@@ -157,6 +157,7 @@ impl Watcher {
                     }
                 }
                 Ok(Err(error)) => {
+                    self.client.avoid_broken(stream.endpoint, &error);
                     self.stream = None;
                     if !retry::may_pass(&error) {
                         return Err(error);
@@ -243,7 +244,8 @@ fn limited_sink(items: Mailbox<Result<WatchBatch>>, waiting: Arc<AtomicUsize>) -
         if fits {
             items.push(item);
         } else {
-            items.push(Err(Error::new(ErrorKind::Unavailable, "the reader is slow")));
+            // Of a kind that does not speak against the endpoint.
+            items.push(Err(Error::new(ErrorKind::TooManyRequests, "the reader is slow")));
         }
         fits
     })
