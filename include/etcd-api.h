@@ -1965,7 +1965,8 @@ struct etcd_request *etcd_request_lock_queue(const uint8_t *name,
  * Takes a place out of a lock's queue, whoever made it: breaks the lock if it is the holder's, who is told.
  *
  * name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken.
- * Returns a request for etcd_request_free(). Its reply has the key that was removed. ETCD_ERR_NOT_HELD: there is none.
+ * Returns a request for etcd_request_free(). Its reply has the key that was removed, and the revision at which it was.
+ *   ETCD_ERR_NOT_HELD: there is none.
  */
 struct etcd_request *etcd_request_lock_break(const uint8_t *name,
                                              size_t name_len,
