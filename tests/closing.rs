@@ -177,7 +177,8 @@ fn a_client_of_etcd_that_was_closed_gracefully_has_no_threads() {
         (0..load).for_each(|_| drop(scope.spawn(|| be_busy(&stop))));
         for protocol in Protocol::BOTH {
             let endpoints = protocol.endpoints(&etcd.servers());
-            let had: Vec<String> = (0..rounds).flat_map(|_| close_gracefully(&endpoints, &mut dice)).collect();
+            let had: Vec<String> =
+                (0..rounds).flat_map(|_| close_gracefully(&endpoints, &mut dice)).collect();
             let kinds = match protocol {
                 Protocol::Grpc => ["etcd-work", "etcd-clock", "etcd-streams", "etcd-calls"].as_slice(),
                 Protocol::Json => &["etcd-work", "etcd-clock", "etcd-watch"],

@@ -111,7 +111,8 @@ fn a_watch_on_mem_whose_reads_for_a_resync_fail_is_told_once() {
     // Whatever it sees of this before it is compacted: that was not all.
     let oldest = make_past(&client);
     let compacted = format!("compacted {oldest}");
-    let told: Vec<String> = std::iter::from_fn(|| Some(told(&queue))).take(20).take_while(|t| t != MISSED).collect();
+    let told: Vec<String> =
+        std::iter::from_fn(|| Some(told(&queue))).take(20).take_while(|t| t != MISSED).collect();
     assert_eq!(told, ["resuming", &compacted]);
     all_told(&queue, &["live"]);
 }

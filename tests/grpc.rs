@@ -676,7 +676,9 @@ fn a_server_that_falls_silent_before_it_has_answered_a_ping_is_left() {
     let client = impatient(&fake.servers());
     let limit = Duration::from_secs(60);
     std::thread::scope(|scope| {
-        scope.spawn(|| watch(&client, 0).next(Deadline::after(limit), client.closed()).expect_err("no change"));
+        scope.spawn(|| {
+            watch(&client, 0).next(Deadline::after(limit), client.closed()).expect_err("no change")
+        });
         // 10 s of silence, and 5 s for the answer to another ping.
         eventually(limit, "another connection", || (fake.connections() > 1).then_some(()));
         client.close();

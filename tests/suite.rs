@@ -28,6 +28,7 @@ mod members;
 mod names;
 mod node_binding;
 mod packed;
+mod pages;
 mod programs;
 mod queued_watches;
 mod sanitized;

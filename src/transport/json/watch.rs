@@ -30,8 +30,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     let fragments = Fragments::default();
     let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink, fragments };
     let cut = agent.clone();
-    let thread =
-        json.connect.threads.spawn("etcd-watch", move || cut.shutdown(), move || reader.run(lines));
+    let thread = json.connect.threads.spawn("etcd-watch", move || cut.shutdown(), move || reader.run(lines));
     let guard = Guard { agent, thread: thread.map_err(|error| error.at(&json.name))? };
     let header = match created.recv(context.deadline, context.cancel) {
         Ok(created) => created.map_err(|error| perhaps_old_token(error, api, context))?,
