@@ -140,10 +140,11 @@ impl Client {
         self.0.clock.stop();
     }
 
-    /// The same, but what was submitted may end first, and the library's threads are waited for.
+    /// The same, but what was submitted may end first, and all threads of the client are waited for, except for one
+    /// that calls this.
     ///
     /// # Errors
-    /// `Timeout` when something had to be cut off.
+    /// `Timeout` when something had to be cut off, or a thread is not gone yet.
     pub fn shut_down(&self, deadline: Deadline) -> Result<()> {
         self.0.sessions.revoke();
         let in_time = self.0.ops.wait(deadline);

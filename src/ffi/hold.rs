@@ -98,7 +98,8 @@ pub unsafe extern "C" fn etcd_request_campaign(
 }
 
 /// Follows an election: for etcd_submit() only. Its events (ETCD_EVENT_LEADER) tell who leads, beginning with now: each
-/// leader and each value proclaimed, in order, once, through outages and compactions.
+/// leader and each value proclaimed, in order, once, through outages (also one that is there at the beginning) and
+/// compactions.
 ///
 /// name: as in etcd_request_lock().
 /// Returns a request for etcd_request_free().
