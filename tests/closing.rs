@@ -191,6 +191,26 @@ fn a_client_of_etcd_that_was_closed_gracefully_has_no_threads() {
     });
 }
 
+/// The store's own thread is not the client's: others may share the store.
+#[test]
+fn a_client_of_mem_that_was_closed_gracefully_has_no_threads_and_its_store_ends_with_it() {
+    let _turn = my_turn();
+    const NAME: &str =
+        "closing::a_client_of_mem_that_was_closed_gracefully_has_no_threads_and_its_store_ends_with_it";
+    if !alone(NAME) {
+        return;
+    }
+    for _ in 0..50 {
+        let client = client("mem://closing", &[]);
+        let begun = begin_much(&client);
+        assert!(at_work().contains(&"etcd-mem".to_owned()));
+        client.shut_down(Deadline::after(Duration::from_secs(60))).expect("in time");
+        assert_eq!(at_work(), ["etcd-mem"]);
+        drop((begun, client));
+        assert!(at_work().is_empty(), "{:?}", at_work());
+    }
+}
+
 #[test]
 fn a_client_of_a_silent_etcd_is_closed_by_its_deadline_and_its_threads_end() {
     let _turn = my_turn();

@@ -32,8 +32,10 @@ fn rest(pages: &mut Pages) -> Vec<Page> {
 /// Five keys, `p/0` to `p/4`, and others around them. Tells the revision.
 fn fill(client: &Client) -> i64 {
     client.delete(KeyRange::prefix("")).expect("an empty store");
-    ["o", "p", "q"].map(|key| client.put(key, "no", 0).expect("written"));
-    (0..5).map(|key| client.put(format!("p/{key}"), "old", 0).expect("written")).last().expect("the last one")
+    for key in ["o", "p", "q"] {
+        client.put(key, "no", 0).expect("written");
+    }
+    (0..5).fold(0, |_, key| client.put(format!("p/{key}"), "old", 0).expect("written"))
 }
 
 fn all() -> KeyRange {
@@ -87,7 +89,9 @@ fn in_a_namespace(endpoints: &str) {
     let (outside, inside) = (client(endpoints, &[]), client(endpoints, &[("namespace", "ns/")]));
     fill(&inside);
     let around = ["a", "ns", "ns.", "ns0", "o", "p/1"];
-    around.iter().for_each(|&key| drop(outside.put(key, "outside", 0).expect("written")));
+    for key in around {
+        outside.put(key, "outside", 0).expect("written");
+    }
     let revision = inside.put("p/4", "old", 0).expect("written");
     assert_eq!(rest(&mut pages(&inside, all(), 2)), as_filled(2, revision));
     let everything = rest(&mut pages(&inside, KeyRange::prefix(""), 3));
@@ -100,7 +104,9 @@ fn in_a_namespace(endpoints: &str) {
         .collect();
     assert_eq!(keys.len(), 8);
     assert!(keys.is_sorted() && keys.iter().all(|key| !key.contains("outside")), "{keys:?}");
-    around.iter().for_each(|&key| drop(outside.delete(KeyRange::key(key)).expect("deleted")));
+    for key in around {
+        outside.delete(KeyRange::key(key)).expect("deleted");
+    }
 }
 
 fn everything(endpoints: &str) {

@@ -92,14 +92,43 @@ impl Client {
         request: &WatchRequest,
         sink: impl Fn() -> WatchSink,
     ) -> Result<(WatchStream, usize)> {
-        let namespace = &self.0.namespace;
-        let request = namespace.enter_watch(request);
-        let sink = || self.outside_namespace(sink());
-        let open =
-            |endpoint: &Endpoint, context: &Context| endpoint.transport.watch(&request, sink(), context);
+        self.open_watch_if(context, request, sink, |_, _, _, _| Ok(()))
+    }
+
+    /// The same, if its start is still there: etcd confirms a watch first, and looks for its start later. `Compacted` has
+    /// the oldest revision that is kept.
+    pub(super) fn open_kept_watch(
+        &self,
+        context: &Context,
+        request: &WatchRequest,
+        sink: impl Fn() -> WatchSink,
+    ) -> Result<(WatchStream, usize)> {
+        if self.is_embedded() {
+            // It looks for the start at once.
+            return self.open_watch(context, request, sink);
+        }
+        let opened = self.open_watch_if(context, request, sink, check_kept);
+        opened.map_err(|error| self.told_oldest(context, &request.range, error))
+    }
+
+    fn open_watch_if(
+        &self,
+        context: &Context,
+        request: &WatchRequest,
+        sink: impl Fn() -> WatchSink,
+        check: impl Fn(&Endpoint, &Context, &WatchRequest, &Header) -> Result<()>,
+    ) -> Result<(WatchStream, usize)> {
+        let request = self.0.namespace.enter_watch(request);
+        let open = |endpoint: &Endpoint, context: &Context| {
+            let sink = self.outside_namespace(sink());
+            let stream = endpoint.transport.watch(&request, sink, context)?;
+            check(endpoint, context, &request, &stream.header)?;
+            Ok(stream)
+        };
         let (stream, position) = self
             .attempt(Course::default(), context, Repeat::Harmless, false, open)
             .map_err(|error| error.outcome_is(Outcome::NotSent))?;
+        self.0.endpoints.confirmed(position);
         self.check_identity(position, &stream.header, 0, false)?;
         Ok((stream, position))
     }
@@ -142,38 +171,13 @@ impl Client {
         seen: i64,
     ) -> Result<()> {
         let read = RangeRequest { count_only: true, ..RangeRequest::new(key_of(range)) };
-        let reply = self.read_at(position, context, read)?;
-        self.check_identity(position, &reply.header, seen, true)
-    }
-
-    /// Reads from one endpoint (by position). If it can't answer, the others come first now.
-    fn read_at(&self, position: usize, context: &Context, read: RangeRequest) -> Result<Reply> {
-        self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {
+        let reply = self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {
+            // One that is not in touch with the others: they come first now.
             if retry::is_endpoints_fault(error) {
                 self.avoid(position);
             }
-        })
-    }
-
-    /// Whether the start of a watch is still there, at the endpoint (by position) that has confirmed it: etcd confirms a
-    /// watch first, and looks for its start later.
-    ///
-    /// # Errors
-    /// `Compacted`, with the oldest revision that is kept.
-    pub(super) fn check_kept(&self, position: usize, context: &Context, watch: &WatchRequest) -> Result<()> {
-        if self.is_embedded() {
-            return Ok(());
-        }
-        let read = RangeRequest {
-            revision: watch.start_revision,
-            count_only: true,
-            serializable: true,
-            ..RangeRequest::new(key_of(&watch.range))
-        };
-        match self.read_at(position, context, read) {
-            Err(error) if error.kind() == ErrorKind::FutureRevision => Ok(()),
-            reply => reply.map(drop).map_err(|error| self.told_oldest(context, &watch.range, error)),
-        }
+        })?;
+        self.check_identity(position, &reply.header, seen, true)
     }
 
     /// What was compacted, with the oldest revision that is kept, which etcd tells watches alone; other errors as they
@@ -324,6 +328,30 @@ impl Client {
         let send_by = context.deadline.or_after(left / untried as u32);
         let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
         Context { deadline, send_by, ..*context }
+    }
+}
+
+/// Whether the start of a watch that an endpoint has confirmed is still there.
+fn check_kept(
+    endpoint: &Endpoint,
+    context: &Context,
+    watch: &WatchRequest,
+    confirmed: &Header,
+) -> Result<()> {
+    let is_past = (1..=confirmed.revision).contains(&watch.start_revision);
+    if !is_past {
+        return Ok(());
+    }
+    let read = Request::Range(RangeRequest {
+        revision: watch.start_revision,
+        count_only: true,
+        serializable: true,
+        ..RangeRequest::new(key_of(&watch.range))
+    });
+    match endpoint.transport.call(&read, context) {
+        // Another member that lags behind, where there is one address for several.
+        Err(error) if error.kind() == ErrorKind::FutureRevision => Ok(()),
+        reply => reply.map(drop),
     }
 }
 

@@ -176,13 +176,18 @@ impl Endpoints {
 
     /// It answered.
     pub fn answered(&self, position: usize) {
+        self.confirmed(position);
+        if self.preferred.load(Ordering::Relaxed) != position {
+            self.preferred.store(position, Ordering::Relaxed);
+        }
+    }
+
+    /// It has confirmed a watch: nothing is held against it any more, but it need not be in touch with the others.
+    pub fn confirmed(&self, position: usize) {
         let health = &self.at(position).health;
         if health.failures.load(Ordering::Relaxed) > 0 {
             health.failures.store(0, Ordering::Relaxed);
             health.rests_until.store(0, Ordering::Relaxed);
-        }
-        if self.preferred.load(Ordering::Relaxed) != position {
-            self.preferred.store(position, Ordering::Relaxed);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::log;
 use crate::model::{Event, EventKind, KeyValue, RangeRequest, WatchBatch, WatchRequest, WatchSink, quote};
 use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait::{self, Cancel, Deadline, lock};
+use crate::wait::{Cancel, Deadline, lock};
 
 /// What a reader is told.
 #[derive(Debug, Clone)]
@@ -509,8 +509,8 @@ fn learn(known: &mut BTreeMap<Vec<u8>, i64>, learned: Vec<(Vec<u8>, Option<i64>)
     }
 }
 
-/// The watches of a client, and those whose streams are to be opened: by one thread while servers can't be reached, by
-/// a few when there is much to do.
+/// The watches of a client, and those whose streams are to be opened: by one thread while servers can't be reached, which
+/// tries when it is its turn (`recovery.rs`), by a few when there is much to do.
 #[derive(Default)]
 pub(super) struct Openings(Mutex<Line>);
 
@@ -520,8 +520,6 @@ struct Line {
     last_key: u64,
     waiting: VecDeque<Arc<Pushed>>,
     workers: usize,
-    /// How many tries in a row have failed.
-    failures: u32,
     /// An alarm is set to look whether servers are still there.
     looks_around: bool,
 }
@@ -549,10 +547,10 @@ impl Openings {
     }
 
     fn add(&self, pushed: &Arc<Pushed>) -> Result<()> {
+        let is_well = pushed.client.0.recovery.is_well();
         let mut line = lock(&self.0);
         line.waiting.push_back(pushed.clone());
-        let much =
-            line.failures == 0 && line.workers < WORKERS && line.waiting.len() > line.workers * FOR_A_WORKER;
+        let much = is_well && line.workers < WORKERS && line.waiting.len() > line.workers * FOR_A_WORKER;
         if line.workers > 0 && !much {
             return Ok(());
         }
@@ -567,26 +565,25 @@ impl Openings {
     }
 
     fn work(&self, client: &Client) {
+        let recovery = &client.0.recovery;
+        let mut turn = None;
         loop {
+            let is_well = recovery.is_well();
             let mut line = lock(&self.0);
-            let one_is_enough = line.failures > 0 && line.workers > 1;
+            let one_is_enough = !is_well && line.workers > 1;
             let next = if one_is_enough { None } else { line.waiting.pop_front() };
             let Some(pushed) = next else {
                 line.workers -= 1;
                 return;
             };
             drop(line);
-            let done = pushed.open();
-            let mut line = lock(&self.0);
-            if done {
-                line.failures = 0;
-                continue;
+            let mine = turn.take().unwrap_or_else(|| recovery.turn(Deadline::NEVER, client.closed()));
+            if pushed.open() {
+                mine.succeeded();
+            } else {
+                lock(&self.0).waiting.push_back(pushed);
+                turn = Some(mine.failed(Deadline::NEVER, client.closed()));
             }
-            line.waiting.push_back(pushed);
-            line.failures += 1;
-            let failures = line.failures;
-            drop(line);
-            wait::sleep(retry::backoff(failures - 1, sys::random_id() as u64), client.closed());
         }
     }
 

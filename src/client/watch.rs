@@ -38,13 +38,10 @@ impl Position {
         sink: impl Fn() -> WatchSink,
     ) -> Result<(WatchStream, usize)> {
         self.request.check()?;
-        let (open, endpoint) = client.open_watch(context, &self.request, sink)?;
+        let (open, endpoint) = client.open_kept_watch(context, &self.request, sink)?;
         if open.header.revision < self.seen {
             // A member that lags behind, or an older history, in which this watch would wait for ever.
             client.check_history(endpoint, context, &self.request.range, self.seen)?;
-        }
-        if (1..=open.header.revision).contains(&self.request.start_revision) {
-            client.check_kept(endpoint, context, &self.request)?;
         }
         Ok((open, endpoint))
     }

@@ -127,8 +127,8 @@ pub unsafe extern "C" fn etcd_client_open(
 }
 
 /// Closes a client gracefully: takes nothing new, waits until what was submitted has ended, ends watches, and
-/// waits until all threads that the library has started for it are gone. What has not ended in time ends with
-/// ETCD_ERR_CLOSED.
+/// waits until all threads that the library has started for it are gone. (A store behind mem:// has one of its own,
+/// which ends with the last who uses the store.) What has not ended in time ends with ETCD_ERR_CLOSED.
 ///
 /// client: NULL is fine. Afterwards it is no client any more, whatever this returns: every other call fails with
 ///   ETCD_ERR_CLOSED, freeing it does nothing.
