@@ -33,12 +33,15 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// The queue, by its keys.
+    /// The queue, by its keys, as it was at the revision that was seen last.
     places: BTreeMap<Vec<u8>, KeyValue>,
+    seen: i64,
     /// What was told last: the leader's key, its token and the revision of its value.
     told: Option<Option<(Vec<u8>, i64, i64)>>,
     watch: Option<PushedWatch>,
     pause: Option<Alarmed>,
+    /// How many pauses there were.
+    pauses: u64,
     failures: u32,
     over: bool,
 }
@@ -82,26 +85,30 @@ impl Inner {
         let done = move |reply: Result<Reply>| match reply {
             Ok(Reply { header, body: Body::Range(found) }) => inner.watch(header.revision, found.kvs),
             Ok(_) => inner.end(Error::new(ErrorKind::BadReply, "a reply of another kind")),
-            Err(error) => inner.read_again(error),
+            Err(error) => inner.again(error, Inner::read),
         };
         self.client.submit(Arc::new(request), Deadline::NEVER, Box::new(done));
     }
 
-    fn read_again(self: &Arc<Self>, error: Error) {
+    /// Takes a step again that failed, after a pause, if that may pass.
+    fn again(self: &Arc<Self>, error: Error, step: fn(&Arc<Self>)) {
         if !retry::may_pass(&error) {
             return self.end(error);
         }
-        let failures = {
+        let (failures, this) = {
             let mut state = lock(&self.state);
             state.failures += 1;
-            state.failures - 1
+            state.pauses += 1;
+            (state.failures - 1, state.pauses)
         };
         let pause = retry::backoff(failures, sys::random_id() as u64);
         let next = Next::of(self);
         // Without the lock: of a client that was closed, this tells the end.
-        let pause = self.client.later(pause, move || next.take().read());
+        let pause = self.client.later(pause, move || step(&next.take()));
         let mut state = lock(&self.state);
-        let old = if state.over { pause } else { std::mem::replace(&mut state.pause, pause) };
+        // It may be over by now, and the next one may have begun.
+        let is_late = state.over || state.pauses != this;
+        let old = if is_late { pause } else { std::mem::replace(&mut state.pause, pause) };
         drop(state);
         drop(old);
     }
@@ -114,10 +121,16 @@ impl Inner {
         let prefix = self.prefix();
         let places = kvs.into_iter().filter(|kv| is_place(&prefix, kv));
         state.places = places.map(|kv| (kv.key.clone(), kv)).collect();
-        state.failures = 0;
+        (state.seen, state.failures) = (revision, 0);
         self.tell(&mut state, revision);
-        let request = WatchRequest::new(KeyRange::prefix(prefix), revision.saturating_add(1));
         drop(state);
+        self.follow();
+    }
+
+    /// Watches the queue from behind what was seen.
+    fn follow(self: &Arc<Self>) {
+        let seen = lock(&self.state).seen;
+        let request = WatchRequest::new(KeyRange::prefix(self.prefix()), seen.saturating_add(1));
         // Without the lock: of a client that was closed, this tells the end.
         let reader = Arc::new(Watching(self.clone()));
         let watch = self.client.push_watch(request, WatchMode::default(), Deadline::NEVER, reader);
@@ -152,6 +165,7 @@ impl Inner {
             }
         }
         let revision = batch.events.last().map_or(batch.revision, |event| event.kv.mod_revision);
+        state.seen = revision;
         self.tell(&mut state, revision);
     }
 }
@@ -183,8 +197,10 @@ struct Watching(Arc<Inner>);
 
 impl Reader for Watching {
     fn take(&self, news: News) -> bool {
-        if let News::Changes(batch) = news {
-            self.0.changed(&batch);
+        match news {
+            News::Live(_) => lock(&self.0.state).failures = 0,
+            News::Changes(batch) => self.0.changed(&batch),
+            _ => {}
         }
         true
     }
@@ -200,7 +216,7 @@ impl Reader for Watching {
                 let next = next();
                 inner.client.defer(move || next.take().read());
             }
-            _ if retry::may_pass(&error) => inner.read_again(error),
+            _ if retry::may_pass(&error) => inner.again(error, Inner::follow),
             _ => {
                 let next = next();
                 inner.client.defer(move || next.take().end(error));
