@@ -1246,8 +1246,8 @@ etcd_status etcd_client_open(const struct etcd_options *options,
 
 /**
  * Closes a client gracefully: takes nothing new, waits until what was submitted has ended, ends watches, and
- * waits until all threads that the library has started for it are gone. What has not ended in time ends with
- * ETCD_ERR_CLOSED.
+ * waits until all threads that the library has started for it are gone. (A store behind mem:// has one of its own,
+ * which ends with the last who uses the store.) What has not ended in time ends with ETCD_ERR_CLOSED.
  *
  * client: NULL is fine. Afterwards it is no client any more, whatever this returns: every other call fails with
  *   ETCD_ERR_CLOSED, freeing it does nothing.
