@@ -1246,13 +1246,14 @@ etcd_status etcd_client_open(const struct etcd_options *options,
 
 /**
  * Closes a client gracefully: takes nothing new, waits until what was submitted has ended, ends watches, and
- * waits for the library's threads. What has not ended in time ends with ETCD_ERR_CLOSED.
+ * waits until all threads that the library has started for it are gone. (A store behind mem:// has one of its own,
+ * which ends with the last who uses the store.) What has not ended in time ends with ETCD_ERR_CLOSED.
  *
  * client: NULL is fine. Afterwards it is no client any more, whatever this returns: every other call fails with
  *   ETCD_ERR_CLOSED, freeing it does nothing.
  * timeout_ms: -1: as long as it takes.
  * Blocks, at most for the timeout. Any thread.
- * Errors: ETCD_ERR_TIMEOUT: something had to be cut off. ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+ * Errors: ETCD_ERR_TIMEOUT: something had to be cut off, or a thread is not gone yet. ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
  */
 etcd_status etcd_client_close(struct etcd_client *client,
                               int64_t timeout_ms,
@@ -1933,7 +1934,8 @@ struct etcd_request *etcd_request_campaign(const uint8_t *name,
 
 /**
  * Follows an election: for etcd_submit() only. Its events (ETCD_EVENT_LEADER) tell who leads, beginning with now: each
- * leader and each value proclaimed, in order, once, through outages and compactions.
+ * leader and each value proclaimed, in order, once, through outages (also one that is there at the beginning) and
+ * compactions.
  *
  * name: as in etcd_request_lock().
  * Returns a request for etcd_request_free().
@@ -1965,7 +1967,8 @@ struct etcd_request *etcd_request_lock_queue(const uint8_t *name,
  * Takes a place out of a lock's queue, whoever made it: breaks the lock if it is the holder's, who is told.
  *
  * name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken.
- * Returns a request for etcd_request_free(). Its reply has the key that was removed. ETCD_ERR_NOT_HELD: there is none.
+ * Returns a request for etcd_request_free(). Its reply has the key that was removed, and the revision at which it was.
+ *   ETCD_ERR_NOT_HELD: there is none.
  */
 struct etcd_request *etcd_request_lock_break(const uint8_t *name,
                                              size_t name_len,

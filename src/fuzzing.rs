@@ -15,6 +15,7 @@ use crate::client::endpoints::parse;
 use crate::error::Error;
 use crate::model::*;
 use crate::options::{DefaultScheme, Options, Secret, TABLE};
+use crate::threads::Threads;
 use crate::transport::connect::Place;
 use crate::transport::fragments::Fragments;
 use crate::transport::grpc::answer::Messages;
@@ -104,8 +105,9 @@ fn request(kind: u8) -> Request {
 }
 
 fn answer(letter: u8, body: &[u8]) {
-    static JSON: LazyLock<Json> =
-        LazyLock::new(|| Json::new("here", Place::Unix("/dev/null".into()), None, Duration::ZERO));
+    static JSON: LazyLock<Json> = LazyLock::new(|| {
+        Json::new("here", Place::Unix("/dev/null".into()), None, Duration::ZERO, &Threads::default())
+    });
     let status = if letter.is_ascii_uppercase() { 400 } else { 200 };
     match JSON.parse(status, body) {
         Ok(answer) => drop(decode::reply(&request(letter.to_ascii_lowercase()), &answer)),

@@ -24,6 +24,7 @@ pub mod options;
 pub mod recipes;
 pub mod store;
 mod sys;
+mod threads;
 pub mod transport;
 pub mod wait;
 

@@ -158,6 +158,11 @@ impl<T: Send + 'static> Monitor<T> {
         result
     }
 
+    /// Looks at it.
+    pub fn read<R>(&self, look: impl FnOnce(&T) -> R) -> R {
+        look(&lock(&self.0.0))
+    }
+
     /// Waits until `ready` finds what it looks for.
     pub fn wait<R>(
         &self,

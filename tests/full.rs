@@ -72,6 +72,18 @@ fn the_queue_on_etcd() {
     check_on_servers(QUEUE);
 }
 
+const LOCKS: &str = "tests/c/full/locks.c";
+
+#[test]
+fn locks_tell_the_same_both_ways_on_mem() {
+    check_on_mem(LOCKS);
+}
+
+#[test]
+fn locks_tell_the_same_both_ways_on_etcd() {
+    check_on_servers(LOCKS);
+}
+
 /// Ends without closing anything.
 fn exits(program: &Path, endpoints: &str) {
     checks(call(program).args([endpoints, "exit"]));

@@ -17,7 +17,7 @@ use ErrorKind::{BadReply, Timeout, TooLarge, Unavailable};
 use Outcome::{NotSent, Refused, Unknown};
 
 use crate::support::http2::*;
-use crate::support::{Etcd, Jitter, Protocol, Rpc, VERSIONS, built, client, my_turn};
+use crate::support::{Etcd, Jitter, Protocol, Rpc, VERSIONS, built, client, eventually, my_turn};
 
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// What a call may take beyond its timeout, on a machine without jitter.
@@ -614,6 +614,10 @@ fn a_watch_goes_on_behind_what_it_has_seen_however_its_stream_ends() {
 /// Each stream of this server tells of one change and ends.
 fn goes_on(what: &str, end: Evil) {
     let fake = Fake::answering(move |peer, asked| {
+        if asked.path.ends_with("/Range") {
+            // The client looks whether its start is still there.
+            return peer.send(&answer(asked.stream, &header(3)));
+        }
         let revision = start_revision(asked);
         let answers = [message(&created(revision)), message(&change(revision))].concat();
         peer.send(&[head(asked.stream), data(asked.stream, &answers)].concat())?;
@@ -655,6 +659,30 @@ fn a_server_that_had_enough_of_pings_gets_fewer() {
         std::thread::sleep(Duration::from_millis(10_500));
         assert_eq!([patient.pings(), annoyed.pings()], [before[0] + 1, before[1]]);
         assert_eq!([asked(&patient, Rpc::Watch), asked(&annoyed, Rpc::Watch)], [1, 2]);
+    });
+}
+
+/// The first ping is sent with the first request. What comes before its answer is no reason to wait for that for ever.
+#[test]
+fn a_server_that_falls_silent_before_it_has_answered_a_ping_is_left() {
+    let fake = Fake::start(|peer| {
+        peer.send(&frame(SETTINGS, 0, 0, &[]))?;
+        loop {
+            let (kind, _, stream, _) = peer.frame()?;
+            if kind == DATA {
+                peer.send(&[head(stream), data(stream, &message(&created(3)))].concat())?;
+            }
+        }
+    });
+    let client = impatient(&fake.servers());
+    let limit = Duration::from_secs(60);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            watch(&client, 0).next(Deadline::after(limit), client.closed()).expect_err("no change")
+        });
+        // 10 s of silence, and 5 s for the answer to another ping.
+        eventually(limit, "another connection", || (fake.connections() > 1).then_some(()));
+        client.close();
     });
 }
 

@@ -11,7 +11,7 @@ use etcd::model::*;
 use etcd::wait::Deadline;
 use faultproxy::{Fault, Proxy};
 
-use crate::support::{AtEnd, Dice, Etcd, Jitter, Protocol, VERSIONS, client, eventually, my_turn};
+use crate::support::{AtEnd, Dice, Etcd, Jitter, Protocol, Rpc, VERSIONS, client, eventually, my_turn};
 
 const SOON: Duration = Duration::from_secs(30);
 /// Room for a few changes.
@@ -150,8 +150,7 @@ fn watches_of_etcd_in_small_queues_see_all_once_and_in_order_through_any_trouble
     }
 }
 
-/// How soon a silent server is left: a look after 5 s, for 2 s; or a ping after 10 s, and 5 s for its answer. Then it
-/// may be tried once more, for the whole timeout of a request at most.
+/// How soon a silent server is left: a look after 5 s, for 2 s; or a ping after 10 s, and 5 s for its answer.
 const LEFT: Duration = Duration::from_secs(20);
 
 #[test]
@@ -174,6 +173,12 @@ fn a_silent_etcd_is_left_by_the_watches_of_a_queue() {
         let took = start.elapsed();
         assert!(took < LEFT + Duration::from_millis(100) + jitter.worst(), "{protocol:?}: {took:?}");
         assert_eq!(reader.resumed, 1, "{protocol:?}");
+        // Its rest is over, but it has not answered anything yet.
+        std::thread::sleep(Duration::from_millis(1500));
+        let another = Reader::open(&watching, SMALL, reader.next);
+        assert!(matches!(another.news(), News::Live(revision) if revision == reader.next));
+        let asked = proxies[0].requests(protocol.path(Rpc::Watch));
+        assert_eq!(asked, 1, "{protocol:?}: it was asked again");
         reader.queue.cancel(1);
         assert!(matches!(
             reader.queue.next(Deadline::after(SOON)),

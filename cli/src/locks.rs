@@ -19,7 +19,7 @@ pub fn locks(session: &Session, format: Format, command: LocksCommand) -> Result
         LocksCommand::Break { name, token } => {
             let (client, name) = (session.client(), stored(session, name, false)?);
             let broken = inspect::break_lock(client, &client.context(), &name, token);
-            let kv = broken.map_err(|error| Failure::of(session, error))?;
+            let (_, kv) = broken.map_err(|error| Failure::of(session, error))?;
             if format == Format::Json { print_json(&key_object(&kv, true)) } else { Ok(()) }
         }
     }

@@ -6,12 +6,12 @@ use super::Client;
 use super::auth::Token;
 use super::endpoints::Endpoint;
 use super::retry::{self, Attempts, Next};
-use crate::error::{Error, Outcome, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::log;
 use crate::model::*;
 use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait::{self, Deadline};
+use crate::wait::{self, Deadline, Mailbox};
 
 impl Client {
     /// Runs a request, within the option's timeout.
@@ -92,14 +92,43 @@ impl Client {
         request: &WatchRequest,
         sink: impl Fn() -> WatchSink,
     ) -> Result<(WatchStream, usize)> {
-        let namespace = &self.0.namespace;
-        let request = namespace.enter_watch(request);
-        let sink = || self.outside_namespace(sink());
-        let open =
-            |endpoint: &Endpoint, context: &Context| endpoint.transport.watch(&request, sink(), context);
+        self.open_watch_if(context, request, sink, |_, _, _, _| Ok(()))
+    }
+
+    /// The same, if its start is still there: etcd confirms a watch first, and looks for its start later. `Compacted` has
+    /// the oldest revision that is kept.
+    pub(super) fn open_kept_watch(
+        &self,
+        context: &Context,
+        request: &WatchRequest,
+        sink: impl Fn() -> WatchSink,
+    ) -> Result<(WatchStream, usize)> {
+        if self.is_embedded() {
+            // It looks for the start at once.
+            return self.open_watch(context, request, sink);
+        }
+        let opened = self.open_watch_if(context, request, sink, check_kept);
+        opened.map_err(|error| self.told_oldest(context, &request.range, error))
+    }
+
+    fn open_watch_if(
+        &self,
+        context: &Context,
+        request: &WatchRequest,
+        sink: impl Fn() -> WatchSink,
+        check: impl Fn(&Endpoint, &Context, &WatchRequest, &Header) -> Result<()>,
+    ) -> Result<(WatchStream, usize)> {
+        let request = self.0.namespace.enter_watch(request);
+        let open = |endpoint: &Endpoint, context: &Context| {
+            let sink = self.outside_namespace(sink());
+            let stream = endpoint.transport.watch(&request, sink, context)?;
+            check(endpoint, context, &request, &stream.header)?;
+            Ok(stream)
+        };
         let (stream, position) = self
             .attempt(Course::default(), context, Repeat::Harmless, false, open)
             .map_err(|error| error.outcome_is(Outcome::NotSent))?;
+        self.0.endpoints.confirmed(position);
         self.check_identity(position, &stream.header, 0, false)?;
         Ok((stream, position))
     }
@@ -141,8 +170,7 @@ impl Client {
         range: &KeyRange,
         seen: i64,
     ) -> Result<()> {
-        let key = KeyRange::key(if range.start.is_empty() { &[0] } else { &range.start[..] });
-        let read = RangeRequest { count_only: true, ..RangeRequest::new(key) };
+        let read = RangeRequest { count_only: true, ..RangeRequest::new(key_of(range)) };
         let reply = self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {
             // One that is not in touch with the others: they come first now.
             if retry::is_endpoints_fault(error) {
@@ -150,6 +178,27 @@ impl Client {
             }
         })?;
         self.check_identity(position, &reply.header, seen, true)
+    }
+
+    /// What was compacted, with the oldest revision that is kept, which etcd tells watches alone; other errors as they
+    /// are.
+    pub(super) fn told_oldest(&self, context: &Context, range: &KeyRange, error: Error) -> Error {
+        if error.kind() != ErrorKind::Compacted || error.compact_revision().is_some() {
+            return error;
+        }
+        let told = Mailbox::default();
+        let sink = || -> WatchSink {
+            let told = told.clone();
+            Box::new(move |item| {
+                told.push(item);
+                true
+            })
+        };
+        let ended = match self.open_watch(context, &WatchRequest::new(key_of(range), 1), sink) {
+            Ok(_stream) => told.recv(context.deadline, context.cancel).ok().and_then(Result::err),
+            Err(ended) => Some(ended),
+        };
+        ended.filter(|ended| ended.compact_revision().is_some()).unwrap_or(error)
     }
 
     /// Runs `attempt` on one endpoint after the other, as the retry policy says, until it succeeds. Tells where.
@@ -280,6 +329,35 @@ impl Client {
         let deadline = if repeat == Repeat::Harmless { send_by } else { context.deadline };
         Context { deadline, send_by, ..*context }
     }
+}
+
+/// Whether the start of a watch that an endpoint has confirmed is still there.
+fn check_kept(
+    endpoint: &Endpoint,
+    context: &Context,
+    watch: &WatchRequest,
+    confirmed: &Header,
+) -> Result<()> {
+    let is_past = (1..=confirmed.revision).contains(&watch.start_revision);
+    if !is_past {
+        return Ok(());
+    }
+    let read = Request::Range(RangeRequest {
+        revision: watch.start_revision,
+        count_only: true,
+        serializable: true,
+        ..RangeRequest::new(key_of(&watch.range))
+    });
+    match endpoint.transport.call(&read, context) {
+        // Another member that lags behind, where there is one address for several.
+        Err(error) if error.kind() == ErrorKind::FutureRevision => Ok(()),
+        reply => reply.map(drop),
+    }
+}
+
+/// A key of a range: who may read the range may read it.
+fn key_of(range: &KeyRange) -> KeyRange {
+    KeyRange::key(if range.start.is_empty() { &[0] } else { &range.start[..] })
 }
 
 /// Whether an answer shows that the member is in touch with the others, not just what it has.

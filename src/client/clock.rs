@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::sys;
-use crate::wait::{Deadline, lock};
+use crate::threads::Threads;
+use crate::wait::lock;
 
 /// Happens at its time. It never blocks.
 pub type Alarm = Box<dyn FnOnce() + Send>;
@@ -16,8 +15,11 @@ pub type Alarm = Box<dyn FnOnce() + Send>;
 pub type Time = (Instant, u64);
 
 /// The alarms of a client.
-#[derive(Clone, Default)]
-pub struct Clock(Arc<(Mutex<Alarms>, Condvar)>);
+#[derive(Clone)]
+pub struct Clock {
+    alarms: Arc<(Mutex<Alarms>, Condvar)>,
+    threads: Threads,
+}
 
 #[derive(Default)]
 struct Alarms {
@@ -25,7 +27,6 @@ struct Alarms {
     last: u64,
     /// There is a thread.
     runs: bool,
-    thread: Option<JoinHandle<()>>,
     /// Until then it sleeps, whatever was taken back meanwhile.
     sleeps_until: Option<Instant>,
     over: bool,
@@ -35,12 +36,17 @@ struct Alarms {
 const LINGER: Duration = Duration::from_secs(10);
 
 impl Clock {
+    /// One without alarms.
+    pub fn new(threads: Threads) -> Self {
+        Clock { alarms: Arc::default(), threads }
+    }
+
     /// Sets an alarm.
     ///
     /// # Errors
     /// `NoResource` when there is no thread for it, `Closed` when the clock was stopped.
     pub fn set(&self, at: Instant, alarm: Alarm) -> Result<Time> {
-        let (alarms, changed) = &*self.0;
+        let (alarms, changed) = &*self.alarms;
         let mut alarms = lock(alarms);
         if alarms.over {
             drop(alarms);
@@ -52,13 +58,14 @@ impl Clock {
         let is_early = alarms.sleeps_until.is_some_and(|until| at < until);
         alarms.set.insert(time, alarm);
         if !alarms.runs {
-            let clock = self.clone();
-            match sys::spawn("etcd-clock", move || clock.run()) {
-                Ok(thread) => alarms.thread = Some(thread),
-                Err(error) => {
-                    alarms.set.remove(&time);
-                    return Err(super::pool::no_thread(&error));
-                }
+            let (clock, ended) = (self.clone(), self.clone());
+            let started = self.threads.spawn("etcd-clock", move || ended.stop(), move || clock.run());
+            if let Err(error) = started {
+                let alarm = alarms.set.remove(&time);
+                // It may hold what must not be dropped under the lock.
+                drop(alarms);
+                drop(alarm);
+                return Err(error);
             }
             alarms.runs = true;
         } else if is_early {
@@ -69,22 +76,22 @@ impl Clock {
 
     /// Takes an alarm back, if it has not gone off.
     pub fn unset(&self, time: Time) {
-        let alarm = lock(&self.0.0).set.remove(&time);
+        let alarm = lock(&self.alarms.0).set.remove(&time);
         drop(alarm);
     }
 
     /// No alarm goes off any more; the thread ends.
     pub fn stop(&self) {
-        let mut alarms = lock(&self.0.0);
+        let mut alarms = lock(&self.alarms.0);
         alarms.over = true;
         let set = std::mem::take(&mut alarms.set);
         drop(alarms);
-        self.0.1.notify_all();
+        self.alarms.1.notify_all();
         drop(set);
     }
 
     fn run(&self) {
-        let (alarms, changed) = &*self.0;
+        let (alarms, changed) = &*self.alarms;
         let mut alarms = lock(alarms);
         while !alarms.over {
             let now = Instant::now();
@@ -93,7 +100,7 @@ impl Clock {
                 let (_, alarm) = alarms.set.pop_first().expect("there is one");
                 drop(alarms);
                 alarm();
-                alarms = lock(&self.0.0);
+                alarms = lock(&self.alarms.0);
                 continue;
             }
             let left = next.map_or(LINGER, |at| at - now);
@@ -107,24 +114,6 @@ impl Clock {
             }
         }
         alarms.runs = false;
-        // Whoever joins waits for this.
-        changed.notify_all();
-    }
-
-    /// Waits until the thread of a stopped clock has ended. `false`: not in time.
-    pub fn join(&self, deadline: Deadline) -> bool {
-        let (alarms, changed) = &*self.0;
-        let mut alarms = lock(alarms);
-        while alarms.runs {
-            let left = deadline.remaining().unwrap_or(LINGER);
-            if left.is_zero() {
-                return false;
-            }
-            alarms = changed.wait_timeout(alarms, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        }
-        let thread = alarms.thread.take();
-        drop(alarms);
-        thread.is_none_or(|thread| thread.join().is_ok())
     }
 }
 
@@ -135,7 +124,7 @@ mod tests {
 
     #[test]
     fn alarms_go_off_in_the_order_of_their_times_unless_taken_back() {
-        let (clock, rang) = (Clock::default(), Mailbox::default());
+        let (clock, rang) = (Clock::new(Threads::default()), Mailbox::default());
         let now = Instant::now();
         let set = |ms: u64| {
             let rang = rang.clone();

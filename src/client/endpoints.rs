@@ -9,6 +9,7 @@ use once_cell::race::OnceBox;
 use crate::error::{Error, Result};
 use crate::options::{DefaultScheme, Options};
 use crate::sys;
+use crate::threads::Threads;
 use crate::transport::Transport;
 use crate::transport::connect::Place;
 use crate::transport::grpc::Grpc;
@@ -52,6 +53,7 @@ pub struct Endpoints {
     preferred: AtomicUsize,
     /// For endpoints that are found later.
     tls: Option<Arc<Tls>>,
+    threads: Threads,
     protocol: Protocol,
     listing: Mutex<()>,
 }
@@ -61,7 +63,7 @@ const FOUND_LATER: usize = 64;
 
 impl Endpoints {
     /// Reads the list in `options`. Nothing is contacted.
-    pub fn open(options: &Options) -> Result<Self> {
+    pub fn open(options: &Options, threads: &Threads) -> Result<Self> {
         let targets = parse(&options.endpoints, options)?;
         let secure = targets.iter().any(Target::is_secure);
         let tls = if secure { Some(Arc::new(Tls::open(options)?)) } else { None };
@@ -75,6 +77,7 @@ impl Endpoints {
             embedded: matches!(targets[..], [Target::Mem(_)]),
             preferred: AtomicUsize::new(0),
             tls,
+            threads: threads.clone(),
             protocol,
             listing: Mutex::new(()),
         };
@@ -87,7 +90,7 @@ impl Endpoints {
         let Some(place) = self.places.get(position) else {
             return Err(Error::invalid("too many endpoints came and went; open a new client"));
         };
-        let endpoint = target.open(options, self.tls.as_ref())?;
+        let endpoint = target.open(options, self.tls.as_ref(), &self.threads)?;
         let _ = place.set(Box::new(endpoint));
         self.taken.store(position + 1, Ordering::Release);
         Ok(())
@@ -148,8 +151,8 @@ impl Endpoints {
     }
 
     /// The position to ask next, when these were asked before in the same call. First each is asked once: the
-    /// one that answered last, then those behind it that are not resting, then the others, the one that has
-    /// rested longest first.
+    /// one that answered last, then those behind it that have not failed since they answered, then those that have
+    /// and are not resting any more, then the others, the one that has rested longest first.
     pub fn next(&self, asked: &[usize]) -> usize {
         let preferred = self.preferred.load(Ordering::Relaxed);
         let health = &self.at(preferred).health;
@@ -165,20 +168,34 @@ impl Endpoints {
             let times = asked.iter().filter(|earlier| *earlier == position).count();
             let rest = endpoint.health.rests_until.load(Ordering::Relaxed);
             let distance = (position + places - preferred) % places;
-            (times, if rest > now { rest } else { 0 }, distance)
+            let failed = endpoint.health.failures.load(Ordering::Relaxed) > 0;
+            (times, if rest > now { rest } else { 0 }, failed, distance)
         };
         self.listed().min_by_key(rank).map_or(preferred, |(position, _)| position)
     }
 
     /// It answered.
     pub fn answered(&self, position: usize) {
+        self.confirmed(position);
+        if self.preferred.load(Ordering::Relaxed) != position {
+            self.preferred.store(position, Ordering::Relaxed);
+        }
+    }
+
+    /// It has confirmed a watch: nothing is held against it any more, but it need not be in touch with the others.
+    pub fn confirmed(&self, position: usize) {
         let health = &self.at(position).health;
         if health.failures.load(Ordering::Relaxed) > 0 {
             health.failures.store(0, Ordering::Relaxed);
             health.rests_until.store(0, Ordering::Relaxed);
         }
-        if self.preferred.load(Ordering::Relaxed) != position {
-            self.preferred.store(position, Ordering::Relaxed);
+    }
+
+    /// A stream that came from it broke. That is told of all of them, and counts once.
+    pub fn broke(&self, position: usize) {
+        let rest = self.at(position).health.rests_until.load(Ordering::Relaxed);
+        if rest <= microseconds(sys::boot_time()) {
+            self.failed(position);
         }
     }
 
@@ -214,16 +231,16 @@ impl Target {
         matches!(self, Target::Server { secure: true, .. })
     }
 
-    fn open(self, options: &Options, tls: Option<&Arc<Tls>>) -> Result<Endpoint> {
+    fn open(self, options: &Options, tls: Option<&Arc<Tls>>, threads: &Threads) -> Result<Endpoint> {
         let name = self.to_string();
         let transport: Arc<dyn Transport> = match self {
             Target::Mem(store) => Arc::new(Mem::open(&store)),
             Target::Server { place, secure, protocol } => {
                 let tls = tls.filter(|_| secure);
                 match protocol {
-                    Protocol::Grpc => Arc::new(Grpc::new(&name, place, tls, options)?),
+                    Protocol::Grpc => Arc::new(Grpc::new(&name, place, tls, options, threads)?),
                     Protocol::Json => {
-                        Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout))
+                        Arc::new(Json::new(&name, place, tls.cloned(), options.connect_timeout, threads))
                     }
                 }
             }
@@ -433,7 +450,7 @@ mod tests {
 
     fn three() -> Endpoints {
         let options = Options { endpoints: "a b c".into(), ..Options::new() };
-        Endpoints::open(&options).unwrap()
+        Endpoints::open(&options, &Threads::default()).unwrap()
     }
 
     /// In which order a call that keeps failing asks.
@@ -467,9 +484,26 @@ mod tests {
     }
 
     #[test]
+    fn one_whose_rest_is_over_comes_after_those_that_have_not_failed_until_it_answers() {
+        let endpoints = three();
+        endpoints.failed(0);
+        endpoints.at(0).health.rests_until.store(0, Ordering::Relaxed);
+        assert_eq!(order(&endpoints, 4), [1, 2, 0, 1]);
+        endpoints.answered(0);
+        assert_eq!(order(&endpoints, 3), [0, 1, 2]);
+    }
+
+    #[test]
+    fn streams_that_break_together_are_one_failure() {
+        let endpoints = three();
+        (0..100).for_each(|_| endpoints.broke(0));
+        assert_eq!(endpoints.at(0).health.failures.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
     fn the_list_can_be_made_anew() {
         let options = Options { endpoints: "a b c".into(), ..Options::new() };
-        let endpoints = Endpoints::open(&options).unwrap();
+        let endpoints = Endpoints::open(&options, &Threads::default()).unwrap();
         endpoints.answered(1);
         let urls = |list: &[&str]| list.iter().map(|url| (*url).to_owned()).collect::<Vec<_>>();
         endpoints.relist(&urls(&["http://c:2379", "http://d:1"]), &options).unwrap();
@@ -494,6 +528,7 @@ mod tests {
         (0..100).for_each(|_| endpoints.failed(0));
         assert!((now + 30_000_000..now + 30_500_000).contains(&until(&endpoints)));
         endpoints.at(0).health.rests_until.store(now, Ordering::Relaxed);
-        assert_eq!(order(&endpoints, 3), [0, 1, 2]);
+        endpoints.failed(1);
+        assert_eq!(order(&endpoints, 3), [2, 0, 1]);
     }
 }

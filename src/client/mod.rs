@@ -48,6 +48,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::options::Options;
 use crate::sys;
+use crate::threads::Threads;
 use crate::transport::Context;
 use crate::wait::{Cancel, Deadline};
 
@@ -82,6 +83,7 @@ struct Inner {
     patrol: Patrol,
     pool: Pool,
     clock: Clock,
+    threads: Threads,
     counters: Counters,
 }
 
@@ -104,8 +106,9 @@ impl Client {
     /// # Errors
     /// `InvalidArgument` or `Unsupported` when the endpoint list or another option can't be right.
     pub fn open(options: Options) -> Result<Self> {
+        let threads = Threads::default();
         Ok(Client(Arc::new(Inner {
-            endpoints: Endpoints::open(&options)?,
+            endpoints: Endpoints::open(&options, &threads)?,
             namespace: Namespace::new(&options.namespace),
             auth: Auth::open(&options)?,
             identity: Identity::default(),
@@ -118,8 +121,9 @@ impl Client {
             sessions: Sessions::default(),
             patrol: Patrol::default(),
             counters: Counters::default(),
-            pool: Pool::default(),
-            clock: Clock::default(),
+            pool: Pool::new(threads.clone()),
+            clock: Clock::new(threads.clone()),
+            threads,
             options,
         })))
     }
@@ -136,16 +140,16 @@ impl Client {
         self.0.clock.stop();
     }
 
-    /// The same, but what was submitted may end first, and the library's threads are waited for.
+    /// The same, but what was submitted may end first, and all threads of the client are waited for, except for one
+    /// that calls this.
     ///
     /// # Errors
-    /// `Timeout` when something had to be cut off.
+    /// `Timeout` when something had to be cut off, or a thread is not gone yet.
     pub fn shut_down(&self, deadline: Deadline) -> Result<()> {
         self.0.sessions.revoke();
         let in_time = self.0.ops.wait(deadline);
         self.close();
-        let ended = self.0.pool.join(deadline) && self.0.clock.join(deadline);
-        if ended && in_time {
+        if self.0.threads.end(deadline) && in_time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
@@ -237,6 +241,13 @@ impl Client {
     /// Lets other endpoints than this one come first for a while.
     pub(crate) fn avoid(&self, position: usize) {
         self.0.endpoints.failed(position);
+    }
+
+    /// The same when a stream from this endpoint broke, if that speaks against it.
+    fn avoid_broken(&self, position: usize, error: &Error) {
+        if retry::is_endpoints_fault(error) {
+            self.0.endpoints.broke(position);
+        }
     }
 
     /// Reads one key; `None` when there is no such key.

@@ -2,22 +2,23 @@
 //! when they were not for a while; what comes while all are busy waits for its turn.
 
 use std::collections::VecDeque;
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::sys;
-use crate::wait::{Deadline, lock};
+use crate::error::{Error, Result};
+use crate::threads::Threads;
+use crate::wait::lock;
 
 /// Something that may wait.
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// The threads of a client.
-#[derive(Clone, Default)]
-pub struct Pool(Arc<(Mutex<Jobs>, Condvar)>);
+/// The jobs of a client, and who does them.
+#[derive(Clone)]
+pub struct Pool {
+    jobs: Arc<(Mutex<Jobs>, Condvar)>,
+    threads: Threads,
+}
 
 #[derive(Default)]
 struct Jobs {
@@ -25,8 +26,6 @@ struct Jobs {
     threads: usize,
     idle: usize,
     over: bool,
-    /// Threads to be joined, some of which have ended.
-    handles: Vec<JoinHandle<()>>,
 }
 
 /// As many threads there are at most.
@@ -34,18 +33,18 @@ const MOST: usize = 64;
 /// How long a thread stays without a job.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// The system gives no thread.
-pub fn no_thread(error: &io::Error) -> Error {
-    Error::new(ErrorKind::NoResource, format!("no thread: {error}")).caused_by(error)
-}
-
 impl Pool {
+    /// One without jobs.
+    pub fn new(threads: Threads) -> Self {
+        Pool { jobs: Arc::default(), threads }
+    }
+
     /// Runs a job on one of the threads.
     ///
     /// # Errors
     /// `NoResource`: there is no thread at all. `Closed`: they have been stopped.
     pub fn run(&self, job: Job) -> Result<()> {
-        let (jobs, changed) = &*self.0;
+        let (jobs, changed) = &*self.jobs;
         let mut jobs = lock(jobs);
         if jobs.over {
             drop(jobs);
@@ -57,12 +56,10 @@ impl Pool {
             changed.notify_one();
             return Ok(());
         }
-        let pool = self.clone();
-        match sys::spawn("etcd-work", move || pool.work()) {
-            Ok(handle) => {
+        let (pool, ended) = (self.clone(), self.clone());
+        match self.threads.spawn("etcd-work", move || ended.stop(), move || pool.work()) {
+            Ok(_) => {
                 jobs.threads += 1;
-                jobs.handles.retain(|handle| !handle.is_finished());
-                jobs.handles.push(handle);
                 Ok(())
             }
             // The others will do it.
@@ -72,42 +69,26 @@ impl Pool {
                 // It may hold what must not be dropped under the lock.
                 drop(jobs);
                 drop(job);
-                Err(no_thread(&error))
+                Err(error)
             }
         }
     }
 
     /// The threads end when nothing waits any more.
     pub fn stop(&self) {
-        lock(&self.0.0).over = true;
-        self.0.1.notify_all();
-    }
-
-    /// Waits until they have ended. `false`: not in time.
-    pub fn join(&self, deadline: Deadline) -> bool {
-        let (jobs, changed) = &*self.0;
-        let mut jobs = lock(jobs);
-        while jobs.threads > 0 {
-            let left = deadline.remaining().unwrap_or(LINGER);
-            if left.is_zero() {
-                return false;
-            }
-            jobs = changed.wait_timeout(jobs, left).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        }
-        let handles = std::mem::take(&mut jobs.handles);
-        drop(jobs);
-        handles.into_iter().all(|handle| handle.join().is_ok())
+        lock(&self.jobs.0).over = true;
+        self.jobs.1.notify_all();
     }
 
     fn work(&self) {
-        let (jobs, changed) = &*self.0;
+        let (jobs, changed) = &*self.jobs;
         let mut jobs = lock(jobs);
         loop {
             if let Some(job) = jobs.waiting.pop_front() {
                 drop(jobs);
                 // A bug in it must not cost a thread that others wait for.
                 let _ = catch_unwind(AssertUnwindSafe(job));
-                jobs = lock(&self.0.0);
+                jobs = lock(&self.jobs.0);
                 continue;
             }
             if jobs.over {
@@ -123,19 +104,19 @@ impl Pool {
             }
         }
         jobs.threads -= 1;
-        // Whoever joins waits for this.
-        changed.notify_all();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::{Cancel, Mailbox};
+    use crate::wait::{Cancel, Deadline, Mailbox};
 
     #[test]
     fn jobs_run_at_once_up_to_a_number_and_none_is_forgotten() {
-        let (pool, gate, done) = (Pool::default(), Mailbox::<()>::default(), Mailbox::default());
+        let threads = Threads::default();
+        let pool = Pool::new(threads.clone());
+        let (gate, done) = (Mailbox::<()>::default(), Mailbox::default());
         for number in 0..3 * MOST {
             let (gate, done) = (gate.clone(), done.clone());
             let job = move || {
@@ -144,13 +125,12 @@ mod tests {
             };
             pool.run(Box::new(job)).unwrap();
         }
-        assert_eq!(lock(&pool.0.0).threads, MOST);
+        assert_eq!(lock(&pool.jobs.0).threads, MOST);
         (0..3 * MOST).for_each(|_| gate.push(()));
         let soon = Deadline::after(Duration::from_secs(10));
         let mut numbers: Vec<_> = (0..3 * MOST).map(|_| done.recv(soon, Cancel::NEVER).unwrap()).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (0..3 * MOST).collect::<Vec<_>>());
-        pool.stop();
-        assert!(pool.join(soon));
+        assert!(threads.end(soon));
     }
 }

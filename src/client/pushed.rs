@@ -14,7 +14,7 @@ use crate::log;
 use crate::model::{Event, EventKind, KeyValue, RangeRequest, WatchBatch, WatchRequest, WatchSink, quote};
 use crate::sys;
 use crate::transport::{Context, WatchStream};
-use crate::wait::{self, Cancel, Deadline, lock};
+use crate::wait::{Cancel, Deadline, lock};
 
 /// What a reader is told.
 #[derive(Debug, Clone)]
@@ -85,6 +85,8 @@ struct State {
     /// With resync: the keys that the reader knows, and when each was last changed.
     #[allow(clippy::box_collection, reason = "most watches have none, and there may be many watches")]
     known: Option<Box<BTreeMap<Vec<u8>, i64>>>,
+    /// With resync: that changes were compacted was told, but not yet what has changed since.
+    behind: bool,
     /// How many streams in a row ended without a change.
     barren_streams: u32,
 }
@@ -130,6 +132,7 @@ impl Client {
             endpoint: 0,
             timer: None,
             known: None,
+            behind: false,
             barren_streams: 0,
         };
         let openings = &self.0.openings;
@@ -287,6 +290,7 @@ impl Pushed {
             Stage::Opening(_) => return state.stage = Stage::Broken(error),
             Stage::Broken(_) | Stage::Parked | Stage::Over => return,
         }
+        self.client.avoid_broken(state.endpoint, &error);
         if retry::may_pass(&error) {
             self.client.0.counters.watches_resumed.add();
             let error = state.position.explained(error.clone());
@@ -325,8 +329,11 @@ impl Pushed {
             return true;
         }
         state.opening += 1;
-        let (opening, position) = (state.opening, state.position.clone());
+        let (opening, position, behind) = (state.opening, state.position.clone(), state.behind);
         drop((state, old));
+        if behind {
+            return self.resync();
+        }
         let opened = self.learn_first(&position).and_then(|()| {
             let position = lock(&self.state).position.clone();
             position.open(&self.client, &self.context(&position), || self.sink(opening))
@@ -386,21 +393,30 @@ impl Pushed {
 
     /// `false`: it can be tried again.
     fn failed(self: &Arc<Self>, error: Error) -> bool {
-        let established = lock(&self.state).position.established;
-        if established && retry::may_pass(&error) {
+        let mut state = lock(&self.state);
+        if matches!(state.stage, Stage::Over) {
+            return true;
+        }
+        // What came, or still comes, on a stream that failed tells nothing more.
+        state.stage = Stage::Opening(Held::default());
+        state.opening += 1;
+        if state.position.established && retry::may_pass(&error) {
             return false;
         }
         match error.kind() {
             ErrorKind::Compacted => {
                 self.reader.take(News::Compacted(error.compact_revision().unwrap_or(0)));
-                if self.mode.resync {
-                    return self.resync();
-                }
+                state.behind = self.mode.resync;
             }
             ErrorKind::OtherCluster => {
                 self.reader.take(News::Reset);
             }
             _ => {}
+        }
+        let behind = state.behind;
+        drop(state);
+        if behind {
+            return self.resync();
         }
         self.end(error);
         true
@@ -420,7 +436,11 @@ impl Pushed {
         let (revision, found) = match (start, self.client.range_in(&self.context(position), keys)) {
             // There was nothing before the first revision.
             (1, _) => (1, Vec::new()),
-            (_, reply) => reply.map(|(revision, found)| (revision, found.kvs))?,
+            (_, Ok((revision, found))) => (revision, found.kvs),
+            (_, Err(error)) => {
+                let context = self.context(position);
+                return Err(self.client.told_oldest(&context, &position.request.range, error));
+            }
         };
         let mut state = lock(&self.state);
         state.known = Some(Box::new(found.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect()));
@@ -437,16 +457,17 @@ impl Pushed {
         let context = self.client.context_for(Deadline::NEVER, &self.cancel);
         let (revision, found) = match self.client.range_in(&context, range) {
             Ok(found) => found,
-            Err(error) if retry::may_pass(&error) => {
-                // What is compacted stays so: the next try comes here again.
-                return false;
-            }
+            Err(error) if retry::may_pass(&error) => return false,
             Err(error) => {
                 self.end(error);
                 return true;
             }
         };
         let mut state = lock(&self.state);
+        if matches!(state.stage, Stage::Over) {
+            return true;
+        }
+        state.behind = false;
         let events = difference(*state.known.take().unwrap_or_default(), &found.kvs, revision);
         state.known = Some(Box::new(found.kvs.into_iter().map(|kv| (kv.key, kv.mod_revision)).collect()));
         let wanted = |event: &Event| position.request.wants(event.kind);
@@ -488,8 +509,8 @@ fn learn(known: &mut BTreeMap<Vec<u8>, i64>, learned: Vec<(Vec<u8>, Option<i64>)
     }
 }
 
-/// The watches of a client, and those whose streams are to be opened: by one thread while servers can't be reached, by
-/// a few when there is much to do.
+/// The watches of a client, and those whose streams are to be opened: by one thread while servers can't be reached, which
+/// tries when it is its turn (`recovery.rs`), by a few when there is much to do.
 #[derive(Default)]
 pub(super) struct Openings(Mutex<Line>);
 
@@ -499,8 +520,6 @@ struct Line {
     last_key: u64,
     waiting: VecDeque<Arc<Pushed>>,
     workers: usize,
-    /// How many tries in a row have failed.
-    failures: u32,
     /// An alarm is set to look whether servers are still there.
     looks_around: bool,
 }
@@ -528,10 +547,10 @@ impl Openings {
     }
 
     fn add(&self, pushed: &Arc<Pushed>) -> Result<()> {
+        let is_well = pushed.client.0.recovery.is_well();
         let mut line = lock(&self.0);
         line.waiting.push_back(pushed.clone());
-        let much =
-            line.failures == 0 && line.workers < WORKERS && line.waiting.len() > line.workers * FOR_A_WORKER;
+        let much = is_well && line.workers < WORKERS && line.waiting.len() > line.workers * FOR_A_WORKER;
         if line.workers > 0 && !much {
             return Ok(());
         }
@@ -546,26 +565,25 @@ impl Openings {
     }
 
     fn work(&self, client: &Client) {
+        let recovery = &client.0.recovery;
+        let mut turn = None;
         loop {
+            let is_well = recovery.is_well();
             let mut line = lock(&self.0);
-            let one_is_enough = line.failures > 0 && line.workers > 1;
+            let one_is_enough = !is_well && line.workers > 1;
             let next = if one_is_enough { None } else { line.waiting.pop_front() };
             let Some(pushed) = next else {
                 line.workers -= 1;
                 return;
             };
             drop(line);
-            let done = pushed.open();
-            let mut line = lock(&self.0);
-            if done {
-                line.failures = 0;
-                continue;
+            let mine = turn.take().unwrap_or_else(|| recovery.turn(Deadline::NEVER, client.closed()));
+            if pushed.open() {
+                mine.succeeded();
+            } else {
+                lock(&self.0).waiting.push_back(pushed);
+                turn = Some(mine.failed(Deadline::NEVER, client.closed()));
             }
-            line.waiting.push_back(pushed);
-            line.failures += 1;
-            let failures = line.failures;
-            drop(line);
-            wait::sleep(retry::backoff(failures - 1, sys::random_id() as u64), client.closed());
         }
     }
 

@@ -30,6 +30,11 @@ pub struct Turn<'a> {
 }
 
 impl Recovery {
+    /// Whether the last try succeeded: nobody has to wait for another one's.
+    pub fn is_well(&self) -> bool {
+        self.0.read(|state| state.failures == 0)
+    }
+
     /// Waits until the caller may try, or may not wait any longer.
     pub fn turn(&self, deadline: Deadline, cancel: &Cancel) -> Turn<'_> {
         let claim = |state: &mut State| match state.failures {

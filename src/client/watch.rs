@@ -38,7 +38,7 @@ impl Position {
         sink: impl Fn() -> WatchSink,
     ) -> Result<(WatchStream, usize)> {
         self.request.check()?;
-        let (open, endpoint) = client.open_watch(context, &self.request, sink)?;
+        let (open, endpoint) = client.open_kept_watch(context, &self.request, sink)?;
         if open.header.revision < self.seen {
             // A member that lags behind, or an older history, in which this watch would wait for ever.
             client.check_history(endpoint, context, &self.request.range, self.seen)?;
@@ -154,6 +154,7 @@ impl Watcher {
                     }
                 }
                 Ok(Err(error)) => {
+                    self.client.avoid_broken(stream.endpoint, &error);
                     self.stream = None;
                     if !retry::may_pass(&error) {
                         return Err(error);
@@ -240,7 +241,8 @@ fn limited_sink(items: Mailbox<Result<WatchBatch>>, waiting: Arc<AtomicUsize>) -
         if fits {
             items.push(item);
         } else {
-            items.push(Err(Error::new(ErrorKind::Unavailable, "the reader is slow")));
+            // Of a kind that does not speak against the endpoint.
+            items.push(Err(Error::new(ErrorKind::TooManyRequests, "the reader is slow")));
         }
         fits
     })

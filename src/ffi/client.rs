@@ -127,13 +127,14 @@ pub unsafe extern "C" fn etcd_client_open(
 }
 
 /// Closes a client gracefully: takes nothing new, waits until what was submitted has ended, ends watches, and
-/// waits for the library's threads. What has not ended in time ends with ETCD_ERR_CLOSED.
+/// waits until all threads that the library has started for it are gone. (A store behind mem:// has one of its own,
+/// which ends with the last who uses the store.) What has not ended in time ends with ETCD_ERR_CLOSED.
 ///
 /// client: NULL is fine. Afterwards it is no client any more, whatever this returns: every other call fails with
 ///   ETCD_ERR_CLOSED, freeing it does nothing.
 /// timeout_ms: -1: as long as it takes.
 /// Blocks, at most for the timeout. Any thread.
-/// Errors: ETCD_ERR_TIMEOUT: something had to be cut off. ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+/// Errors: ETCD_ERR_TIMEOUT: something had to be cut off, or a thread is not gone yet. ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_client_close(
     client: *mut etcd_client,

@@ -98,7 +98,8 @@ pub unsafe extern "C" fn etcd_request_campaign(
 }
 
 /// Follows an election: for etcd_submit() only. Its events (ETCD_EVENT_LEADER) tell who leads, beginning with now: each
-/// leader and each value proclaimed, in order, once, through outages and compactions.
+/// leader and each value proclaimed, in order, once, through outages (also one that is there at the beginning) and
+/// compactions.
 ///
 /// name: as in etcd_request_lock().
 /// Returns a request for etcd_request_free().
@@ -139,7 +140,8 @@ pub unsafe extern "C" fn etcd_request_lock_queue(name: *const u8, name_len: usiz
 /// Takes a place out of a lock's queue, whoever made it: breaks the lock if it is the holder's, who is told.
 ///
 /// name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken.
-/// Returns a request for etcd_request_free(). Its reply has the key that was removed. ETCD_ERR_NOT_HELD: there is none.
+/// Returns a request for etcd_request_free(). Its reply has the key that was removed, and the revision at which it was.
+///   ETCD_ERR_NOT_HELD: there is none.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_lock_break(
     name: *const u8,
@@ -148,8 +150,8 @@ pub unsafe extern "C" fn etcd_request_lock_break(
 ) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
     recipe(unsafe { named(name, name_len) }, move |client, context, name| {
-        let place = inspect::break_lock(client, context, name, token)?;
-        Ok(Answer::Reply(Reply::of_range(0, vec![place])))
+        let (revision, place) = inspect::break_lock(client, context, name, token)?;
+        Ok(Answer::Reply(Reply::of_range(revision, vec![place])))
     })
 }
 
@@ -183,13 +185,15 @@ pub unsafe extern "C" fn etcd_request_release(hold: *const etcd_hold) -> *mut et
             let answer = Mailbox::default();
             let done = answer.clone();
             contender.release(Box::new(move |result| done.push(result)));
-            match wait(&answer, context)?? {
-                true => Ok(Answer::Done),
-                false => Err(Error::new(ErrorKind::NotHeld, "it was not held any more")),
-            }
+            released(wait(&answer, context)??)
         });
         RequestValue::operation(Operation::Recipe(steps))
     }))
+}
+
+/// What a release is answered, through whichever way it is told.
+fn released(held: bool) -> Result<Answer> {
+    if held { Ok(Answer::Done) } else { Err(Error::new(ErrorKind::NotHeld, "it was not held any more")) }
 }
 
 /// Gives a leader's key another value, if it still leads: the next word that observers are told.
@@ -325,7 +329,7 @@ impl Owner for Queued {
 
     fn ended(&self, how: Ended) {
         self.0.tell(match how {
-            Ended::Released(_) => What::Answer(Ok(Answer::Done)),
+            Ended::Released(held) => What::Answer(released(held)),
             Ended::Lost(error) => What::Lost(error),
             Ended::Failed(error) => What::Answer(Err(error)),
         });

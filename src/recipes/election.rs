@@ -33,12 +33,15 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    /// The queue, by its keys.
+    /// The queue, by its keys, as it was at the revision that was seen last.
     places: BTreeMap<Vec<u8>, KeyValue>,
+    seen: i64,
     /// What was told last: the leader's key, its token and the revision of its value.
     told: Option<Option<(Vec<u8>, i64, i64)>>,
     watch: Option<PushedWatch>,
     pause: Option<Alarmed>,
+    /// How many pauses there were.
+    pauses: u64,
     failures: u32,
     over: bool,
 }
@@ -82,24 +85,32 @@ impl Inner {
         let done = move |reply: Result<Reply>| match reply {
             Ok(Reply { header, body: Body::Range(found) }) => inner.watch(header.revision, found.kvs),
             Ok(_) => inner.end(Error::new(ErrorKind::BadReply, "a reply of another kind")),
-            Err(error) => inner.read_again(error),
+            Err(error) => inner.again(error, Inner::read),
         };
         self.client.submit(Arc::new(request), Deadline::NEVER, Box::new(done));
     }
 
-    fn read_again(self: &Arc<Self>, error: Error) {
-        let mut state = lock(&self.state);
-        if state.over {
-            return;
-        }
-        if state.told.is_none() || !retry::may_pass(&error) {
-            drop(state);
+    /// Takes a step again that failed, after a pause, if that may pass.
+    fn again(self: &Arc<Self>, error: Error, step: fn(&Arc<Self>)) {
+        if !retry::may_pass(&error) {
             return self.end(error);
         }
-        let pause = retry::backoff(state.failures, sys::random_id() as u64);
-        state.failures += 1;
-        let inner = self.clone();
-        state.pause = self.client.later(pause, move || inner.read());
+        let (failures, this) = {
+            let mut state = lock(&self.state);
+            state.failures += 1;
+            state.pauses += 1;
+            (state.failures - 1, state.pauses)
+        };
+        let pause = retry::backoff(failures, sys::random_id() as u64);
+        let next = Next::of(self);
+        // Without the lock: of a client that was closed, this tells the end.
+        let pause = self.client.later(pause, move || step(&next.take()));
+        let mut state = lock(&self.state);
+        // It may be over by now, and the next one may have begun.
+        let is_late = state.over || state.pauses != this;
+        let old = if is_late { pause } else { std::mem::replace(&mut state.pause, pause) };
+        drop(state);
+        drop(old);
     }
 
     fn watch(self: &Arc<Self>, revision: i64, kvs: Vec<KeyValue>) {
@@ -110,10 +121,16 @@ impl Inner {
         let prefix = self.prefix();
         let places = kvs.into_iter().filter(|kv| is_place(&prefix, kv));
         state.places = places.map(|kv| (kv.key.clone(), kv)).collect();
-        state.failures = 0;
+        (state.seen, state.failures) = (revision, 0);
         self.tell(&mut state, revision);
-        let request = WatchRequest::new(KeyRange::prefix(prefix), revision.saturating_add(1));
         drop(state);
+        self.follow();
+    }
+
+    /// Watches the queue from behind what was seen.
+    fn follow(self: &Arc<Self>) {
+        let seen = lock(&self.state).seen;
+        let request = WatchRequest::new(KeyRange::prefix(self.prefix()), seen.saturating_add(1));
         // Without the lock: of a client that was closed, this tells the end.
         let reader = Arc::new(Watching(self.clone()));
         let watch = self.client.push_watch(request, WatchMode::default(), Deadline::NEVER, reader);
@@ -148,7 +165,30 @@ impl Inner {
             }
         }
         let revision = batch.events.last().map_or(batch.revision, |event| event.kv.mod_revision);
+        state.seen = revision;
         self.tell(&mut state, revision);
+    }
+}
+
+/// An observer that has something to do next, at another time or on another thread. When this is dropped unused, nobody
+/// will do it any more: its client was closed.
+struct Next(Option<Arc<Inner>>);
+
+impl Next {
+    fn of(inner: &Arc<Inner>) -> Self {
+        Next(Some(inner.clone()))
+    }
+
+    fn take(mut self) -> Arc<Inner> {
+        self.0.take().expect("it is taken once")
+    }
+}
+
+impl Drop for Next {
+    fn drop(&mut self) {
+        if let Some(inner) = self.0.take() {
+            inner.end(Error::closed());
+        }
     }
 }
 
@@ -157,21 +197,30 @@ struct Watching(Arc<Inner>);
 
 impl Reader for Watching {
     fn take(&self, news: News) -> bool {
-        if let News::Changes(batch) = news {
-            self.0.changed(&batch);
+        match news {
+            News::Live(_) => lock(&self.0.state).failures = 0,
+            News::Changes(batch) => self.0.changed(&batch),
+            _ => {}
         }
         true
     }
 
     fn end(&self, error: Error) {
-        let inner = self.0.clone();
+        let inner = &self.0;
+        let next = || Next::of(inner);
         match error.kind() {
             ErrorKind::Canceled => {}
             ErrorKind::Closed => inner.end(error),
             // What it missed, a look at the whole tells.
-            ErrorKind::Compacted => self.0.client.defer(move || inner.read()),
-            _ if retry::may_pass(&error) => inner.read_again(error),
-            _ => self.0.client.defer(move || inner.end(error)),
+            ErrorKind::Compacted => {
+                let next = next();
+                inner.client.defer(move || next.take().read());
+            }
+            _ if retry::may_pass(&error) => inner.again(error, Inner::follow),
+            _ => {
+                let next = next();
+                inner.client.defer(move || next.take().end(error));
+            }
         }
     }
 }
@@ -180,10 +229,13 @@ impl Reader for Watching {
 mod tests {
     use super::*;
     use crate::options::Options;
+    use crate::store::{Effect, Fault, Store};
     use crate::wait::{Cancel, Mailbox};
     use std::time::Duration;
 
-    struct Told(Mailbox<Option<(i64, Vec<u8>)>>);
+    type Word = Option<(i64, Vec<u8>)>;
+
+    struct Told(Mailbox<Word>);
 
     impl Audience for Told {
         fn leader(&self, _: i64, leader: Option<&KeyValue>) {
@@ -192,6 +244,51 @@ mod tests {
 
         fn ended(&self, error: Error) {
             self.0.push(Some((0, format!("{:?}", error.kind()).into_bytes())));
+        }
+    }
+
+    /// An observer of a store that refuses the first reads in this way.
+    fn observe_refused(name: &str, times: usize, why: Error) -> (Client, Arc<Store>, Mailbox<Word>) {
+        let mut options = Options::new();
+        options.set("endpoints", &format!("mem://{name}")).unwrap();
+        options.set("retry_limit", "0").unwrap();
+        let client = Client::open(options).unwrap();
+        let store = Store::open(name);
+        store.inject(Fault::new(Effect::Refuse(why)).times(times));
+        let told = Mailbox::default();
+        Observer::new(&client, b"e", Arc::new(Told(told.clone())));
+        (client, store, told)
+    }
+
+    fn next(told: &Mailbox<Word>) -> Word {
+        told.recv(Deadline::after(Duration::from_secs(10)), Cancel::NEVER).expect("told")
+    }
+
+    fn no_leader() -> Error {
+        Error::from_server(14, "etcdserver: no leader")
+    }
+
+    #[test]
+    fn an_observer_whose_first_read_fails_reads_again() {
+        let (_client, _store, told) = observe_refused("observed-late", 4, no_leader());
+        assert_eq!(next(&told), None, "nobody leads");
+    }
+
+    #[test]
+    fn an_observer_that_is_not_permitted_to_read_ends() {
+        let why = Error::from_server(7, "etcdserver: permission denied");
+        let (_client, _store, told) = observe_refused("not-observed", 1, why);
+        assert_eq!(next(&told), Some((0, b"PermissionDenied".to_vec())));
+    }
+
+    #[test]
+    fn an_observer_that_waits_for_its_next_try_ends_with_its_client() {
+        for wait in 0..20 {
+            let name = format!("observed-in-vain-{wait}");
+            let (client, _store, told) = observe_refused(&name, usize::MAX, no_leader());
+            std::thread::sleep(Duration::from_millis(5 * wait));
+            client.close();
+            assert_eq!(next(&told), Some((0, b"Closed".to_vec())));
         }
     }
 

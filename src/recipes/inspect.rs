@@ -105,13 +105,15 @@ pub fn find(client: &Client, context: &Context, name: &[u8], token: i64) -> Resu
     lock::find(client, context, name, token)?.ok_or_else(|| not_held(name, token))
 }
 
-/// Takes the place with this token out of the queue, whoever made it: releases the lock if it is held by it.
+/// Takes the place with this token out of the queue, whoever made it: releases the lock if it is held by it. Tells at
+/// which revision.
 ///
 /// # Errors
 /// `NotHeld` when there is none.
-pub fn break_lock(client: &Client, context: &Context, name: &[u8], token: i64) -> Result<KeyValue> {
+pub fn break_lock(client: &Client, context: &Context, name: &[u8], token: i64) -> Result<(i64, KeyValue)> {
     let place = find(client, context, name, token)?;
-    if lock::release(client, context, &place.key, token)? { Ok(place) } else { Err(not_held(name, token)) }
+    let revision = lock::take_out(client, context, &place.key, token)?;
+    Ok((revision.ok_or_else(|| not_held(name, token))?, place))
 }
 
 /// Starts the TTL of the place with this token anew, whoever made it, and tells it.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::tls;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::sys;
+use crate::threads::Threads;
 
 /// Where an endpoint is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,15 +95,20 @@ fn no_such_host() -> Error {
 ///
 /// # Errors
 /// `TimedOut`; `HostUnreachable` when there is no such name.
-pub fn look_up(host: &str, port: u16, until: Option<Instant>) -> io::Result<Vec<SocketAddr>> {
+pub fn look_up(
+    host: &str,
+    port: u16,
+    until: Option<Instant>,
+    threads: &Threads,
+) -> io::Result<Vec<SocketAddr>> {
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
     // The system's resolver knows no deadline: it gets a thread, which is left behind if it is late.
     let (answer, name) = (mpsc::sync_channel(1), host.to_owned());
-    let ask = move || answer.0.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
-    sys::spawn("etcd-resolve", ask)?;
+    let ask = move || drop(answer.0.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter)));
+    threads.spawn("etcd-resolve", || {}, ask).map_err(io::Error::other)?;
     let unknown = || io::Error::from(io::ErrorKind::HostUnreachable);
     let found = match until.map(|until| until.saturating_duration_since(Instant::now())) {
         Some(left) => match answer.1.recv_timeout(left) {

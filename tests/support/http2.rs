@@ -188,15 +188,21 @@ impl Peer {
     /// The next message, on whichever stream it comes.
     pub fn asked(&mut self) -> io::Result<Asked> {
         loop {
-            let mut head = [0; 9];
-            self.socket.read_exact(&mut head)?;
-            let [long, len, gth, kind, flags, st, re, a, m] = head;
-            let mut payload = vec![0; u32::from_be_bytes([0, long, len, gth]) as usize];
-            self.socket.read_exact(&mut payload)?;
-            if let Some(asked) = self.take(kind, flags, u32::from_be_bytes([st, re, a, m]), &payload)? {
+            let (kind, flags, stream, payload) = self.frame()?;
+            if let Some(asked) = self.take(kind, flags, stream, &payload)? {
                 return Ok(asked);
             }
         }
+    }
+
+    /// The next frame, whatever it is: its kind, flags, stream and content. Nothing answers it.
+    pub fn frame(&mut self) -> io::Result<(u8, u8, u32, Vec<u8>)> {
+        let mut head = [0; 9];
+        self.socket.read_exact(&mut head)?;
+        let [long, len, gth, kind, flags, st, re, a, m] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, long, len, gth]) as usize];
+        self.socket.read_exact(&mut payload)?;
+        Ok((kind, flags, u32::from_be_bytes([st, re, a, m]), payload))
     }
 
     fn take(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> io::Result<Option<Asked>> {

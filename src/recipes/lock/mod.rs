@@ -202,8 +202,14 @@ pub fn find(client: &Client, context: &Context, name: &[u8], token: i64) -> Resu
 /// # Errors
 /// As [`Client::call`].
 pub fn release(client: &Client, context: &Context, key: &[u8], token: i64) -> Result<bool> {
+    Ok(take_out(client, context, key, token)?.is_some())
+}
+
+/// The same, and tells the revision of that.
+pub(super) fn take_out(client: &Client, context: &Context, key: &[u8], token: i64) -> Result<Option<i64>> {
     let request = Request::Txn(releasing(key, token));
-    Ok(client.txn_in(context, &request, Repeat::Harmless)?.1.succeeded)
+    let (revision, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
+    Ok(reply.succeeded.then_some(revision))
 }
 
 /// Watches one key from behind a revision; what it sees goes to `wakes`, made an item by `wake`. `None` when

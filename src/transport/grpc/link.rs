@@ -18,7 +18,7 @@ use bytes::Bytes;
 use self::attendant::Attendant;
 use self::engine::{Engine, Post, Unsent};
 pub use self::waiter::{Taker, Waiter};
-use super::route::Dialed;
+use super::route::{Dialed, Route};
 use super::socket::{Shared, Socket};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::sys::{self, Signal};
@@ -53,21 +53,21 @@ struct Turns {
 
 impl Link {
     /// Over a connection that was just made. Nothing is sent yet.
-    pub fn new(dialed: Dialed, reply_limit: usize) -> Result<Self> {
+    pub fn new(dialed: Dialed, route: &Route) -> Result<Self> {
         let socket = Socket::new(dialed.stream, dialed.tls, true);
         let shared = socket.shared.clone();
         let signal = Signal::new().map_err(|error| {
             Error::new(ErrorKind::NoResource, format!("no file descriptor: {error}")).caused_by(&error)
         })?;
         Ok(Link {
-            engine: Mutex::new(Engine::new(socket, reply_limit)?),
+            engine: Mutex::new(Engine::new(socket, route.max_reply)?),
             posts: Mutex::default(),
             posted: AtomicBool::new(false),
             turns: Mutex::default(),
             socket: shared,
             signal: Arc::new(signal),
             over: AtomicBool::new(false),
-            attendant: Attendant::default(),
+            attendant: Attendant::new(&route.threads),
         })
     }
 

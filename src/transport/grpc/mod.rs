@@ -32,6 +32,7 @@ use super::{Abandon, Context, Taker, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Body, Reply, Request, WatchRequest, WatchSink};
 use crate::options::Options;
+use crate::threads::Threads;
 use crate::wait::{Interrupted, Missed, Single};
 
 /// One endpoint, spoken to with gRPC.
@@ -47,8 +48,14 @@ impl Grpc {
     ///
     /// # Errors
     /// `InvalidArgument` for a host that is none.
-    pub fn new(name: &str, place: Place, tls: Option<&Arc<Tls>>, options: &Options) -> Result<Self> {
-        let route = Arc::new(Route::new(name, place, tls, options)?);
+    pub fn new(
+        name: &str,
+        place: Place,
+        tls: Option<&Arc<Tls>>,
+        options: &Options,
+        threads: &Threads,
+    ) -> Result<Self> {
+        let route = Arc::new(Route::new(name, place, tls, options, threads)?);
         Ok(Grpc { streams: Streams::new(route.clone()), link: Single::default(), route })
     }
 
@@ -60,7 +67,7 @@ impl Grpc {
             }
             self.link.forget(|current| Arc::ptr_eq(current, &link));
         }
-        let dial = || Link::new(self.route.dial(context.send_by)?, self.route.max_reply).map(Arc::new);
+        let dial = || Link::new(self.route.dial(context.send_by)?, &self.route).map(Arc::new);
         self.link.get(context.send_by, context.cancel, dial).map_err(|missed| match missed {
             Missed::Own(error) | Missed::Theirs(error) => error,
             Missed::Interrupted(Interrupted::Canceled) => Error::closed(),

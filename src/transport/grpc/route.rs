@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::log;
 use crate::options::{Options, Secret};
 use crate::sys;
+use crate::threads::Threads;
 use crate::transport::connect::{ConnectFailed, Place, connect_tcp, look_up};
 use crate::transport::tls::{HTTP_2, Tls};
 use crate::wait::Deadline;
@@ -25,6 +26,8 @@ pub struct Route {
     tls: Option<Tls>,
     authority: Authority,
     connect_timeout: Duration,
+    /// Those of the client.
+    pub threads: Threads,
     /// How long a message may be, each way.
     pub max_request: usize,
     pub max_reply: usize,
@@ -49,7 +52,13 @@ impl Route {
     ///
     /// # Errors
     /// `InvalidArgument` for a host that is none.
-    pub fn new(name: &str, place: Place, tls: Option<&Arc<Tls>>, options: &Options) -> Result<Self, Error> {
+    pub fn new(
+        name: &str,
+        place: Place,
+        tls: Option<&Arc<Tls>>,
+        options: &Options,
+        threads: &Threads,
+    ) -> Result<Self, Error> {
         let authority = Authority::try_from(place.authority())
             .map_err(|_| Error::invalid(format!("endpoint {name:?}: this can't be a host")))?;
         Ok(Route {
@@ -58,6 +67,7 @@ impl Route {
             tls: tls.map(|tls| tls.for_http2()),
             authority,
             connect_timeout: options.connect_timeout,
+            threads: threads.clone(),
             max_request: options.max_request_bytes,
             max_reply: options.max_reply_bytes,
             ping_after: AtomicU64::new(PING_AFTER_MS),
@@ -89,7 +99,7 @@ impl Route {
             }
             Place::Tcp { host, port } => (host, *port),
         };
-        let socket = connect_tcp(&look_up(host, port, until)?, until)?;
+        let socket = connect_tcp(&look_up(host, port, until, &self.threads)?, until)?;
         let Some(tls) = &self.tls else { return Ok(Dialed { stream: Stream::Tcp(socket), tls: None }) };
         let stream = tls.start(host, socket)?;
         stream.shake_hands(until)?;

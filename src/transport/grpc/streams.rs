@@ -6,9 +6,7 @@ mod watching;
 mod worker;
 
 use std::collections::VecDeque;
-use std::os::unix::thread::JoinHandleExt;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Instant;
 
 use self::worker::Worker;
@@ -17,7 +15,8 @@ use super::{encode, status};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Header, Reply, WatchRequest, WatchSink};
 use crate::options::Secret;
-use crate::sys::{self, Signal};
+use crate::sys::Signal;
+use crate::threads::Thread;
 use crate::transport::{Abandon, Context, Taker, WatchStream};
 use crate::wait::{Interrupted, Mailbox, lock};
 
@@ -149,16 +148,15 @@ impl Orders {
 pub struct Streams {
     route: Arc<Route>,
     /// The thread that runs, if one does, and its orders.
-    current: Mutex<Option<(Arc<Orders>, JoinHandle<()>)>>,
+    current: Mutex<Option<(Arc<Orders>, Thread)>>,
 }
 
 impl Drop for Streams {
     fn drop(&mut self) {
         if let Some((orders, thread)) = lock(&self.current).take() {
             // A reader that the thread itself lets go of may be the last one to hold the client.
-            let own = thread.as_pthread_t() as usize == sys::thread_id();
-            if orders.abandon() && !own {
-                let _ = thread.join();
+            if orders.abandon() {
+                thread.join();
             }
         }
     }
@@ -178,16 +176,17 @@ impl Streams {
                 Err(back) => order = back,
             }
         }
-        let no_resource = |what: &str, error: std::io::Error| {
-            Error::new(ErrorKind::NoResource, format!("no {what}: {error}")).caused_by(&error)
-        };
-        let signal = Signal::new().map_err(|error| no_resource("file descriptor", error))?;
+        let signal = Signal::new().map_err(|error| {
+            Error::new(ErrorKind::NoResource, format!("no file descriptor: {error}")).caused_by(&error)
+        })?;
         let queue = Queue { dialing: true, ..Queue::default() };
         let orders = Arc::new(Orders { queue: Mutex::new(queue), signal });
         let _ = orders.give(order);
-        let worker = Worker::new(self.route.clone(), orders.clone());
-        let thread = sys::spawn("etcd-streams", move || worker.run());
-        let thread = thread.map_err(|error| no_resource("thread", error))?;
+        let (worker, ended) = (Worker::new(self.route.clone(), orders.clone()), orders.clone());
+        let stop = move || {
+            ended.abandon();
+        };
+        let thread = self.route.threads.spawn("etcd-streams", stop, move || worker.run())?;
         *current = Some((orders.clone(), thread));
         Ok(orders)
     }

@@ -16,6 +16,7 @@ use ureq::unversioned::transport::{
 use super::interrupt;
 use crate::log;
 use crate::sys;
+use crate::threads::Threads;
 use crate::transport::connect::{ConnectFailed, Place, connect_tcp, look_up};
 use crate::transport::timed::Timed;
 use crate::transport::tls::{Tls, TlsStream};
@@ -28,11 +29,13 @@ pub struct Connect {
     place: Place,
     tls: Option<Arc<Tls>>,
     made: Arc<AtomicU64>,
+    /// Those of the client.
+    pub threads: Threads,
 }
 
 impl Connect {
-    pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>) -> Self {
-        Connect { name: name.to_owned(), place, tls, made: Arc::default() }
+    pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>, threads: &Threads) -> Self {
+        Connect { name: name.to_owned(), place, tls, made: Arc::default(), threads: threads.clone() }
     }
 
     pub fn is_secure(&self) -> bool {
@@ -54,7 +57,7 @@ impl Connect {
         let stream = Arc::new(match &self.place {
             Place::Unix(path) => Stream::Unix(sys::connect_unix(path, until)?),
             Place::Tcp { host, port } => {
-                let socket = connect_tcp(&look_up(host, *port, until)?, until)?;
+                let socket = connect_tcp(&look_up(host, *port, until, &self.threads)?, until)?;
                 match &self.tls {
                     None => Stream::Tcp(socket),
                     Some(tls) => Stream::Tls(Box::new(tls.start(host, socket)?)),

@@ -21,6 +21,7 @@ use super::tls::{self, Tls};
 use super::{Context, Transport, WatchStream};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Reply, Request, WatchRequest, WatchSink};
+use crate::threads::Threads;
 use crate::wait::lock;
 
 /// What to do about answers that are not etcd's.
@@ -45,10 +46,16 @@ pub struct Json {
 
 impl Json {
     /// A transport to `place`; connects when it is first used.
-    pub fn new(name: &str, place: Place, tls: Option<Arc<Tls>>, connect_timeout: Duration) -> Self {
+    pub fn new(
+        name: &str,
+        place: Place,
+        tls: Option<Arc<Tls>>,
+        connect_timeout: Duration,
+        threads: &Threads,
+    ) -> Self {
         // ureq need not know of TLS: that is our connector's business.
         let base = format!("http://{}", place.authority());
-        let connect = Connect::new(name, place, tls);
+        let connect = Connect::new(name, place, tls, threads);
         let agent = new_agent(&connect, connect_timeout);
         Json { name: name.to_owned(), base, connect, connect_timeout, agent, api: Mutex::new(None) }
     }

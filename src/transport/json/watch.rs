@@ -1,7 +1,6 @@
 //! A watch through the gateway: one endless HTTP response with one JSON object a line, read by a thread.
 
 use std::io::{BufRead, BufReader};
-use std::thread::JoinHandle;
 
 use ureq::Agent;
 
@@ -9,7 +8,7 @@ use super::decode::{self, WatchLine};
 use super::{Json, WatchStream, authorized, encode, new_agent};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Header, WatchRequest, WatchSink};
-use crate::sys;
+use crate::threads::Thread;
 use crate::transport::Context;
 use crate::transport::fragments::Fragments;
 use crate::wait::{Interrupted, Mailbox};
@@ -30,10 +29,9 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     let created = Mailbox::default();
     let fragments = Fragments::default();
     let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink, fragments };
-    let thread = sys::spawn("etcd-watch", move || reader.run(lines)).map_err(|error| {
-        Error::new(ErrorKind::NoResource, format!("no thread for a watch: {error}")).at(&json.name)
-    })?;
-    let guard = Guard { agent, thread: Some(thread) };
+    let cut = agent.clone();
+    let thread = json.connect.threads.spawn("etcd-watch", move || cut.shutdown(), move || reader.run(lines));
+    let guard = Guard { agent, thread: thread.map_err(|error| error.at(&json.name))? };
     let header = match created.recv(context.deadline, context.cancel) {
         Ok(created) => created.map_err(|error| perhaps_old_token(error, api, context))?,
         Err(Interrupted::Canceled) => return Err(Error::closed()),
@@ -74,15 +72,13 @@ impl Json {
 /// Ends the watch: the connection is cut, which ends the thread.
 struct Guard {
     agent: Agent,
-    thread: Option<JoinHandle<()>>,
+    thread: Thread,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         self.agent.clone().shutdown();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.thread.join();
     }
 }
 

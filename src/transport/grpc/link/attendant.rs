@@ -1,16 +1,14 @@
 //! The thread that leads when there are calls for whose answers no thread waits. It is started by the first such call,
 //! and ends when there was none for a while.
 
-use std::os::unix::thread::JoinHandleExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::waiter::Waiter;
 use super::{Link, Turn};
-use crate::error::{Error, ErrorKind, Result};
-use crate::sys;
+use crate::error::Result;
+use crate::threads::{Thread, Threads};
 use crate::wait::{Deadline, lock};
 
 /// How long it goes on to lead after the last call: the next one often comes at once, and need not wake it then.
@@ -19,8 +17,11 @@ const STAY: Duration = Duration::from_millis(2);
 const LINGER: Duration = Duration::from_secs(10);
 
 /// A link's way to its thread.
-#[derive(Default)]
-pub struct Attendant(Arc<Post>);
+pub struct Attendant {
+    post: Arc<Post>,
+    /// Those of the client.
+    threads: Threads,
+}
 
 /// What the thread and the callers share. It does not keep the link.
 #[derive(Default)]
@@ -36,17 +37,22 @@ struct Duty {
     /// There is a thread.
     staffed: bool,
     /// The one that was started last.
-    thread: Option<JoinHandle<()>>,
+    thread: Option<Thread>,
     /// It sleeps.
     sleeps: bool,
-    /// The link is gone.
+    /// The link is gone, or the client ends.
     over: bool,
 }
 
 impl Attendant {
+    /// None yet.
+    pub fn new(threads: &Threads) -> Self {
+        Attendant { post: Arc::default(), threads: threads.clone() }
+    }
+
     /// There is one call more; starts or wakes the thread.
     pub fn expect_one(link: &Arc<Link>) -> Result<()> {
-        let post = &link.attendant.0;
+        let Attendant { post, threads } = &link.attendant;
         if post.calls.fetch_add(1, Ordering::SeqCst) > 0 {
             return Ok(());
         }
@@ -57,42 +63,42 @@ impl Attendant {
             }
             return Ok(());
         }
-        let (link, shared) = (Arc::downgrade(link), post.clone());
-        let started = sys::spawn("etcd-calls", move || shared.attend(&link));
+        let (link, shared, ended) = (Arc::downgrade(link), post.clone(), post.clone());
+        let started = threads.spawn("etcd-calls", move || ended.close(), move || shared.attend(&link));
         duty.staffed = started.is_ok();
-        duty.thread = Some(started.map_err(|error| {
+        duty.thread = Some(started.inspect_err(|_| {
             post.calls.fetch_sub(1, Ordering::SeqCst);
-            Error::new(ErrorKind::NoResource, format!("no thread: {error}")).caused_by(&error)
         })?);
         Ok(())
     }
 
     /// One was answered or given up.
     pub fn one_less(&self) {
-        self.0.calls.fetch_sub(1, Ordering::SeqCst);
+        self.post.calls.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Whether there is just one: then nothing else can come along with it.
     pub fn has_one(&self) -> bool {
-        self.0.calls.load(Ordering::SeqCst) == 1
+        self.post.calls.load(Ordering::SeqCst) == 1
     }
 }
 
 impl Drop for Attendant {
     fn drop(&mut self) {
-        let mut duty = lock(&self.0.duty);
-        duty.over = true;
-        let thread = duty.thread.take();
-        drop(duty);
-        self.0.changed.notify_one();
+        self.post.close();
+        let thread = lock(&self.post.duty).thread.take();
         // It may be the thread itself that lets go of the link last.
-        if let Some(thread) = thread.filter(|thread| thread.as_pthread_t() as usize != sys::thread_id()) {
-            let _ = thread.join();
-        }
+        thread.iter().for_each(Thread::join);
     }
 }
 
 impl Post {
+    /// The thread ends as soon as there are no calls.
+    fn close(&self) {
+        lock(&self.duty).over = true;
+        self.changed.notify_one();
+    }
+
     fn attend(&self, link: &Weak<Link>) {
         while self.await_calls() {
             let Some(link) = link.upgrade() else { return };

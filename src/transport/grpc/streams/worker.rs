@@ -280,7 +280,7 @@ impl<'a> Serving<'a> {
 
     /// Pings, patience, and the end of a connection that nobody uses.
     fn look_at_time(&mut self, context: &mut Context) -> Next {
-        if self.pinged.is_some() && self.pings.poll_pong(context).is_ready() {
+        if self.pings.poll_pong(context).is_ready() {
             self.pinged = None;
         }
         let now = Instant::now();
@@ -291,11 +291,12 @@ impl<'a> Serving<'a> {
         self.idle = None;
         // One that never spoke is as silent as one that has not for a while: it counts from the first ping.
         let silence = self.socket.silence();
+        // Anything that was heard since is as good as the answer, which may never come: from then on there may be silence.
+        self.pinged = self.pinged.filter(|pinged| silence.is_none_or(|silence| silence >= pinged.elapsed()));
         if let Some(pinged) = self.pinged {
-            let heard_since = silence.is_some_and(|silence| silence < pinged.elapsed());
             let until = pinged + PATIENCE;
-            if heard_since || now < until {
-                return Next::Wait(Some(until.max(now + Duration::from_millis(10))));
+            if now < until {
+                return Next::Wait(Some(until));
             }
             let fault = format!("no sign of life for {} s", PATIENCE.as_secs());
             return Next::End(Error::new(ErrorKind::Unavailable, fault).outcome_is(Outcome::Unknown));
