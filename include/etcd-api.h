@@ -1923,8 +1923,8 @@ void etcd_watcher_free(struct etcd_watcher *watcher);
  *   information for people who look at the queue. ETCD_FIELD_JOIN (0 unless set): 1 shares the place of whoever has the
  *   same value, which has to be set then: waiting or held, with its token and TTL; without such a place it queues. So a
  *   program that was started again goes on where it was, as long as its lease lives. What is shared is no longer one
- *   holder's: it is released for all by whoever releases it first, and its loss is told to each. Giving up while waiting
- *   leaves a shared place to the others.
+ *   holder's: it is released for all by whoever releases it first, and its loss is told to each. Whoever has joined and
+ *   gives up while it waits leaves the place to the others.
  * Returns a request for etcd_request_free().
  */
 struct etcd_request *etcd_request_lock(const uint8_t *name,

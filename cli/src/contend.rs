@@ -51,17 +51,20 @@ impl Owner for Told {
     }
 }
 
-/// Waits for what is wanted, and holds it during `work`. The result is the exit code.
+/// Waits for what is wanted, in the place that has its value if it may `join`, and holds it during `work`. The result is
+/// the exit code.
 pub fn contend(
     session: &Session,
     wanted: Wanted,
+    join: bool,
     work: impl FnOnce(&Contender, &Events) -> Result<u8, Failure>,
 ) -> Result<u8, Failure> {
     let (until, client) = (wanted.until, session.client());
     let (sender, receiver) = mpsc::channel();
     let mask = listen(Arc::default(), sender.clone())?;
     let events = Events { receiver, mask };
-    let contender = Contender::new(client, wanted, Arc::new(Told(sender)));
+    let begin = if join { Contender::joining } else { Contender::new };
+    let contender = begin(client, wanted, Arc::new(Told(sender)));
     let ended = wait(session, &contender, &events.receiver, until).and_then(|()| {
         let ended = work(&contender, &events);
         // What is lost is not ours to release any more, and asking could take long.

@@ -25,7 +25,7 @@ pub fn elect(session: &Session, format: Format, given: ElectArgs) -> Result<u8, 
     let name = stored(session, given.name, false)?;
     let (ttl, value) = (i64::from(given.ttl), given.value.into_vec());
     let wanted = Wanted { name: name.clone(), ttl, value: value.clone(), until };
-    contend(session, wanted, |contender, events| match given.command.split_first() {
+    contend(session, wanted, given.join, |contender, events| match given.command.split_first() {
         None => lead(session, format, contender, value, &events.receiver).map(|()| 0),
         Some((program, arguments)) => {
             let mut command = Command::new(program);

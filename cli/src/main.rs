@@ -12,7 +12,7 @@
 //! | [`lock`] | lock without a command, renew, unlock; signals, which end a wait |
 //! | [`contend`] | wanting a lock or leadership, and holding it while something is done |
 //! | [`elect`] | elect, observe |
-//! | [`locks`] | locks ls, show, break |
+//! | [`locks`] | locks ls, show, find, renew, break |
 //! | [`run`] | `lock NAME -- COMMAND`: a command that runs while the lock, or a leadership, is held |
 //! | [`generate`] | completion scripts, the manual page, the table of options |
 //! | [`output`] | lines, tables and JSON |

@@ -1,7 +1,7 @@
 //! `lock NAME -- COMMAND`: a command that runs while the lock is held, and is ended when it is lost; leadership, too.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -37,10 +37,12 @@ pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
     let name = stored(session, given.name, false)?;
     let mut command = Command::new(&given.command[0]);
     command.args(&given.command[1..]);
-    let value = format!("{} {}", who(), given.command[0].display()).into_bytes();
+    let join = given.join.is_some();
+    let own = || format!("{} {}", who(), given.command[0].display()).into_bytes();
+    let value = given.join.map_or_else(own, OsString::into_vec);
     let what = format!("lock {}", quote(&name));
     let wanted = Wanted { name, ttl: given.ttl.into(), value, until };
-    contend(session, wanted, |contender, events| run_under(session, command, &what, contender, events))
+    contend(session, wanted, join, |contender, events| run_under(session, command, &what, contender, events))
 }
 
 /// Runs the command under what is held, which is called so.

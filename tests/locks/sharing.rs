@@ -5,11 +5,11 @@ use std::time::Duration;
 use etcd::recipes::inspect::{self, Which};
 use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind};
-use faultproxy::Fault;
+use faultproxy::{After, Fault};
 
 use super::contender::{One, SOON, join, take, want};
-use super::{LOCK, etcd, ms, proxied, queue, queued};
-use crate::support::{Etcd, Running, VERSIONS, client, eventually};
+use super::{LOCK, etcd, ms, path, proxied, queue, queued};
+use crate::support::{Etcd, Rpc, Running, VERSIONS, client, eventually};
 
 const VALUE: &str = "job 7";
 
@@ -127,7 +127,27 @@ fn who_finds_no_place_to_join_on_etcd_queues_like_any_other() {
     assert_eq!(nameless.failed(SOON).kind(), ErrorKind::InvalidArgument);
 }
 
-/// It goes after it was found, and before it is joined.
+/// It goes when it was found, and the answer to the keep-alive of its lease is lost.
+#[test]
+fn who_finds_a_place_that_goes_before_it_is_joined_on_etcd_queues_after_all() {
+    let Some(etcd) = etcd() else { return };
+    let direct = client(&etcd.servers(), &[]);
+    let (proxy, through) = proxied(&etcd, &[("request_timeout_ms", "1000")]);
+    let lease = direct.grant(60).expect("a lease").id;
+    let old = direct.put("lock/1", VALUE, lease).expect("a put");
+    proxy.swallow(path(Rpc::LeaseKeepAlive), 1, After::Silence);
+    let one = joins(&through);
+    eventually(SOON, "the lost answer", || (proxy.swallowed() == 1).then_some(()));
+    direct.revoke(lease).expect("a lease");
+    one.acquired(Duration::from_secs(10));
+    let place = queue(&direct).remove(0);
+    assert!(one.contender.token() > old && place.create_revision == one.contender.token());
+    assert_eq!((&place.key, place.value.as_slice()), (&one.contender.key(), VALUE.as_bytes()));
+    assert!(one.release().expect("an answer"));
+    assert!(queue(&direct).is_empty());
+}
+
+/// It goes at any moment.
 #[test]
 fn a_place_that_goes_while_it_is_joined_on_etcd_is_none_that_is_held() {
     let Some(etcd) = etcd() else { return };

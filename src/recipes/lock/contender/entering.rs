@@ -3,8 +3,7 @@
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
-use super::{Entry, Inner, Stage, State};
-use crate::client::session::Membership;
+use super::{Inner, Stage, State};
 use crate::client::{Counted, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
@@ -18,7 +17,7 @@ type Next = fn(&Arc<Inner>, i64, TxnReply) -> Result<()>;
 impl Inner {
     pub(super) fn begin(self: &Arc<Self>) {
         self.set_time();
-        if self.entry == Entry::Join && self.wanted.value.is_empty() {
+        if self.joins && self.wanted.value.is_empty() {
             return self.give_up(Error::invalid("joining a place takes a value to know it by"));
         }
         self.take_session();
@@ -97,14 +96,11 @@ impl Inner {
     }
 
     fn enter(self: &Arc<Self>, state: MutexGuard<State>) {
-        match self.entry {
-            Entry::Join => self.seek(state),
-            Entry::Queue => self.enqueue(state),
-        }
+        if self.joins { self.seek(state) } else { self.enqueue(state) }
     }
 
     /// Looks for the place that has the same value.
-    pub(super) fn seek(self: &Arc<Self>, state: MutexGuard<State>) {
+    fn seek(self: &Arc<Self>, state: MutexGuard<State>) {
         let all =
             RangeRequest { sort_by: SortBy::Create, ..RangeRequest::new(KeyRange::prefix(self.prefix())) };
         let txn = TxnRequest { then: vec![Op::Range(all)], ..TxnRequest::default() };
@@ -116,30 +112,25 @@ impl Inner {
         });
     }
 
-    /// Takes this place as its own when its lease is kept alive here, and it was seen to be there after that.
+    /// Takes this place as its own, whose lease is attended to at the first look.
     fn join(self: &Arc<Self>, place: Option<KeyValue>) {
         let mut state = lock(&self.state);
-        if state.stage != Stage::Queues {
-            return;
-        }
-        let attends = state.member.as_ref().is_some_and(Membership::is_apart);
         match place {
-            Some(kv) if attends && state.lease == kv.lease && state.sure().is_some() => {
+            _ if state.stage != Stage::Queues => {}
+            Some(kv) => {
                 (state.key, state.token) = (kv.key, kv.create_revision);
                 (state.stage, state.joined) = (Stage::Waits, true);
                 self.look(state);
             }
-            Some(kv) => self.attend(state, kv.lease),
-            // It went just now. A place of its own takes a session of its own.
-            None if attends => {
-                state.stage = Stage::Joins;
-                let member = state.member.take();
-                drop(state);
-                drop(member);
-                self.take_session();
-            }
             None => self.enqueue(state),
         }
+    }
+
+    /// The place that was found went before its lease was attended to.
+    pub(super) fn seek_another(self: &Arc<Self>, mut state: MutexGuard<State>) {
+        state.key = place_key(&self.wanted.name, state.lease);
+        (state.stage, state.joined, state.token) = (Stage::Queues, false, 0);
+        self.seek(state);
     }
 
     fn enqueue(self: &Arc<Self>, mut state: MutexGuard<State>) {

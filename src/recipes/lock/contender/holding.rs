@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::waiting::{Eye, gone};
-use super::{Contender, Ended, Entry, Inner, Stage, State};
+use super::{Contender, Ended, Inner, Stage, State};
 use crate::client::retry;
 use crate::client::session::{Lost, Membership};
 use crate::error::{Error, ErrorKind, Result};
@@ -101,7 +101,7 @@ impl Inner {
     /// Whether this lease, which the place is under, is kept alive here. One that is ours alone may be so again after
     /// servers were out of reach for longer than it can be sure of: it is no others' loss.
     pub(super) fn is_attended(&self, state: &State, lease: i64) -> bool {
-        let over = || state.member.as_ref().is_some_and(Membership::is_apart) && state.sure().is_none();
+        let over = || state.is_apart() && state.sure().is_none();
         state.lease == lease && (state.stage != Stage::Waits || !over())
     }
 
@@ -148,10 +148,9 @@ impl Inner {
     /// After a look at its lease.
     fn look_on(self: &Arc<Self>, state: MutexGuard<State>) {
         match state.stage {
-            Stage::Queues => self.seek(state),
             Stage::Waits => self.look(state),
             Stage::Holds => self.look_at_own(state),
-            Stage::Joins | Stage::Leaves | Stage::Over => {}
+            _ => {}
         }
     }
 
@@ -163,17 +162,13 @@ impl Inner {
 
     fn session_lost(self: &Arc<Self>, error: &Error) {
         let state = lock(&self.state);
-        let stage = state.stage;
-        let alone =
-            error.kind() == ErrorKind::Lost && state.member.as_ref().is_some_and(Membership::is_apart);
+        let (stage, apart) = (state.stage, state.is_apart() && error.kind() == ErrorKind::Lost);
         drop(state);
         match stage {
             Stage::Holds => self.lose(error.clone()),
             Stage::Leaves | Stage::Over => {}
             // The place may have moved to another lease, or outlive an outage.
-            Stage::Waits if alone => self.look_soon(),
-            // It looks just now whether there is such a place.
-            Stage::Queues if alone && self.entry == Entry::Join => {}
+            Stage::Waits if apart => self.look_soon(),
             _ => self.give_up(error.clone()),
         }
     }

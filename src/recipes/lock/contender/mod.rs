@@ -57,18 +57,10 @@ pub struct Contender(Arc<Inner>);
 struct Inner {
     client: Client,
     wanted: Wanted,
-    entry: Entry,
+    /// It may share the place of an equal value.
+    joins: bool,
     owner: Arc<dyn Owner>,
     state: Mutex<State>,
-}
-
-/// How it comes to a place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    /// At the end of the queue, under a lease that others share.
-    Queue,
-    /// The place that has the same value; at the end of the queue when there is none.
-    Join,
 }
 
 #[derive(Default)]
@@ -136,31 +128,31 @@ enum Stage {
 impl Contender {
     /// Begins to want the lock.
     pub fn new(client: &Client, wanted: Wanted, owner: Arc<dyn Owner>) -> Self {
-        Self::begin(client, wanted, Entry::Queue, owner)
+        Self::begin(client, wanted, false, owner)
     }
 
     /// Begins to want the lock, and shares the place of whoever has the same value, which may not be empty: waiting or
-    /// holding, with its token, lease and TTL. Without such a place it queues as any other. A shared place that is given up
-    /// while it waits is left to the others; one that is held is released for all.
+    /// holding, with its token, lease and TTL. Without such a place it queues as any other. A place that was joined is left to
+    /// the others when it is given up while waiting; one that is held is released for all.
     pub fn joining(client: &Client, wanted: Wanted, owner: Arc<dyn Owner>) -> Self {
-        Self::begin(client, wanted, Entry::Join, owner)
+        Self::begin(client, wanted, true, owner)
     }
 
     /// Goes on in a place that is in the queue already, under a lease that serves nothing else: see [`Contender::let_go`].
     pub(super) fn resume(client: &Client, wanted: Wanted, place: &Place, owner: Arc<dyn Owner>) -> Self {
-        let contender = Self::of(client, wanted, Entry::Queue, owner);
+        let contender = Self::of(client, wanted, false, owner);
         contender.0.resume(place);
         contender
     }
 
-    fn begin(client: &Client, wanted: Wanted, entry: Entry, owner: Arc<dyn Owner>) -> Self {
-        let contender = Self::of(client, wanted, entry, owner);
+    fn begin(client: &Client, wanted: Wanted, joins: bool, owner: Arc<dyn Owner>) -> Self {
+        let contender = Self::of(client, wanted, joins, owner);
         contender.0.begin();
         contender
     }
 
-    fn of(client: &Client, wanted: Wanted, entry: Entry, owner: Arc<dyn Owner>) -> Self {
-        let inner = Inner { client: client.clone(), wanted, entry, owner, state: Mutex::default() };
+    fn of(client: &Client, wanted: Wanted, joins: bool, owner: Arc<dyn Owner>) -> Self {
+        let inner = Inner { client: client.clone(), wanted, joins, owner, state: Mutex::default() };
         Contender(Arc::new(inner))
     }
 
@@ -273,6 +265,11 @@ impl State {
     /// How long its lease is there for sure yet.
     fn sure(&self) -> Option<Duration> {
         self.member.as_ref().and_then(Membership::remaining)
+    }
+
+    /// Whether its lease is kept alive apart, as that of a place is that was there before.
+    fn is_apart(&self) -> bool {
+        self.member.as_ref().is_some_and(Membership::is_apart)
     }
 
     fn unwatch(&mut self) {

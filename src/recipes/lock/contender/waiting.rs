@@ -4,6 +4,7 @@ use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
 use super::{Inner, Stage, State};
+use crate::client::session::Membership;
 use crate::client::{News, PushedWatch, Reader, WatchMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
@@ -84,19 +85,22 @@ impl Inner {
         });
     }
 
-    /// What was read beside the own place, which must still be there. `None`: its lease has to be attended to first.
+    /// What was read beside the own place, which must still be there. `None`: something else has to be done first.
     pub(super) fn with_own(self: &Arc<Self>, reply: TxnReply) -> Result<Option<Seen<'_>>> {
         let mut found: Vec<Vec<KeyValue>> = reply.ranges().collect();
         let own = found.pop().unwrap_or_default();
         let state = lock(&self.state);
-        let Some(own) = own.into_iter().find(|kv| kv.create_revision == state.token) else {
-            drop(state);
-            return Err(gone());
-        };
-        if self.is_attended(&state, own.lease) {
-            return Ok(Some((state, found)));
+        match own.into_iter().find(|kv| kv.create_revision == state.token) {
+            Some(own) if self.is_attended(&state, own.lease) => return Ok(Some((state, found))),
+            Some(own) => self.attend(state, own.lease),
+            None if state.stage == Stage::Waits && state.joined && !state.is_apart() => {
+                self.seek_another(state)
+            }
+            None => {
+                drop(state);
+                return Err(gone());
+            }
         }
-        self.attend(state, own.lease);
         Ok(None)
     }
 
@@ -117,7 +121,8 @@ impl Inner {
             state.watch_before = Some(self.watch(&before.key, revision, Eye::Before));
             let keys = vec![(state.key.clone(), state.token), (before.key.clone(), before.create_revision)];
             let looking = Arc::downgrade(self);
-            let every = (Duration::from_secs(self.wanted.ttl.unsigned_abs()) / 2).min(LONGEST_LOOK);
+            let ttl = state.member.as_ref().and_then(Membership::granted).map(|lease| lease.length());
+            let every = ttl.map_or(LONGEST_LOOK, |ttl| LONGEST_LOOK.min(ttl / 2));
             let gone = move |_| looking.upgrade().into_iter().for_each(|inner| inner.look_soon());
             state.patrolled = Some(self.client.patrol(keys, every, Arc::new(gone)));
         }
