@@ -1018,6 +1018,20 @@ static void locks(void) {
     IS(wants[by], run(force));
   }
   CHECK(etcd_hold_is_held(hold));
+  function = "a place that is shared";
+  etcd_hold *both[2] = {NULL, NULL};
+  for (int at = 0; at < 2; at++) {
+    etcd_request *sharing = etcd_request_lock(bytes("shared"), 6);
+    IS(ETCD_OK, etcd_request_set_int(sharing, ETCD_FIELD_JOIN, 1));
+    IS(ETCD_OK, etcd_request_set_bytes(sharing, ETCD_FIELD_VALUE, bytes("us"), 2));
+    IS(ETCD_OK, etcd_acquire((etcd_client *)good[CLIENT], sharing, 10000, NULL, &both[at], NULL));
+    etcd_request_free(sharing);
+  }
+  CHECK(etcd_hold_token(both[0]) > 0 && etcd_hold_token(both[0]) == etcd_hold_token(both[1]));
+  IS(ETCD_OK, run(etcd_request_release(both[1])));
+  IS(ETCD_ERR_NOT_HELD, run(etcd_request_release(both[0]))); /* it was released for both */
+  etcd_hold_free(both[0]);
+  etcd_hold_free(both[1]);
   function = "a place that is joined";
   for (int with = 0; with < 2; with++) { /* a value to know it by, or none */
     etcd_request *joining = etcd_request_lock(bytes("held"), 4);
