@@ -3,11 +3,12 @@
 //! more that it has not.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::clock::Time;
-use super::{Client, Lease};
+use super::{Client, Lease, retry};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::log;
 use crate::model::{Body, Repeat, Reply, Request};
@@ -45,8 +46,8 @@ pub struct Session {
 struct State {
     stage: Stage,
     timer: Option<Time>,
-    users: HashMap<u64, User>,
-    last_user: u64,
+    /// By what each has under the lease: never the same as another one.
+    users: HashMap<Arc<[u8]>, User>,
     /// When a keep-alive is due, on the clock of the boot time.
     renew_at: Duration,
     /// One is under way.
@@ -55,6 +56,8 @@ struct State {
     idle_since: Option<Duration>,
     /// Something may turn up under it that nobody knows of: it is ended with its last user.
     tainted: bool,
+    /// Why it is not granted yet.
+    trouble: Option<Error>,
 }
 
 enum Stage {
@@ -65,15 +68,18 @@ enum Stage {
 }
 
 struct User {
-    /// What it has under the lease: never the same as another one.
-    name: Vec<u8>,
     lost: Option<Lost>,
+    held: Held,
 }
+
+/// Whether a user ever came to hold what it is named after, as far as it has said so.
+pub type Held = Arc<AtomicBool>;
 
 /// A user's part in a session. Dropping it lets the session go.
 pub struct Membership {
     session: Arc<Session>,
-    key: u64,
+    name: Arc<[u8]>,
+    held: Held,
 }
 
 impl Client {
@@ -89,7 +95,7 @@ impl Client {
             None => (Arc::new(Session::new(self, sys::random_id(), ttl, false)), true),
         };
         // Under the lock of all, so that nobody else gives the same name to it.
-        let key = lock(&session.state).add(name, lost);
+        let (name, held) = lock(&session.state).add(name, lost);
         if is_new {
             sessions.push(session.clone());
         }
@@ -98,7 +104,14 @@ impl Client {
         if is_new {
             session.grant();
         }
-        Membership { session, key }
+        Membership { session, name, held }
+    }
+
+    /// Whether whoever of this client has that under that lease ever held it; `None`: there is nobody.
+    pub(crate) fn held_by(&self, lease: i64, name: &[u8]) -> Option<Held> {
+        let sessions = lock(&self.0.sessions.0);
+        let session = sessions.iter().find(|session| session.id == lease)?;
+        lock(&session.state).users.get(name).map(|user| user.held.clone())
     }
 
     /// Starts the TTL of a lease that somebody else has granted anew, and keeps it alive in a session apart.
@@ -119,14 +132,14 @@ impl Client {
     /// Keeps a lease alive in a session apart.
     pub(crate) fn keep(&self, lease: Lease, lost: Lost) -> Membership {
         let session = Arc::new(Session::new(self, lease.id, lease.ttl, true));
-        let key = lock(&session.state).add(b"", lost);
+        let (name, held) = lock(&session.state).add(b"", lost);
         lock(&self.0.sessions.0).push(session.clone());
         session.is_alive(lease);
         if self.closed().is_triggered() {
             // Whoever closed it may have seen the sessions before this one was there.
             session.end(Error::closed());
         }
-        Membership { session, key }
+        Membership { session, name, held }
     }
 }
 
@@ -155,14 +168,14 @@ impl State {
             Stage::Alive(lease) => lease.remaining().is_some_and(|left| left > lease.length() / 2),
             Stage::Over(_) => false,
         };
-        usable && !self.tainted && self.users.values().all(|user| user.name != name)
+        usable && !self.tainted && !self.users.contains_key(name)
     }
 
-    fn add(&mut self, name: &[u8], lost: Lost) -> u64 {
-        self.last_user += 1;
+    fn add(&mut self, name: &[u8], lost: Lost) -> (Arc<[u8]>, Held) {
         self.idle_since = None;
-        self.users.insert(self.last_user, User { name: name.into(), lost: Some(lost) });
-        self.last_user
+        let (name, held) = (Arc::<[u8]>::from(name), Held::default());
+        self.users.insert(name.clone(), User { lost: Some(lost), held: held.clone() });
+        (name, held)
     }
 }
 
@@ -190,11 +203,11 @@ impl Session {
             stage: Stage::Granting(Vec::new()),
             timer: None,
             users: HashMap::new(),
-            last_user: 0,
             renew_at: Duration::ZERO,
             renewing: false,
             idle_since: None,
             tainted: false,
+            trouble: None,
         };
         Session { client: client.clone(), id, ttl, apart, state: Mutex::new(state) }
     }
@@ -210,19 +223,57 @@ impl Session {
     }
 
     fn grant(self: &Arc<Self>) {
-        let (session, started) = (self.clone(), sys::boot_time());
-        let request = Arc::new(Request::LeaseGrant { id: self.id, ttl: self.ttl });
-        let done = move |reply: Result<Reply>| match reply.and_then(lease_of) {
-            Ok(ttl) => session.is_alive(Lease { id: session.id, ttl, started }),
-            // An attempt whose answer was lost got through before this one: the lease is ours.
-            Err(error)
+        let request = Request::LeaseGrant { id: self.id, ttl: self.ttl };
+        self.begin(request, |session, error| match error {
+            // An attempt whose answer was lost got through before this one: the lease is ours, since nobody knows when.
+            error
                 if error.outcome() == Outcome::Unknown && error.fault().contains("lease already exists") =>
             {
-                session.is_alive(Lease { id: session.id, ttl: session.ttl, started });
+                session.take_up();
             }
-            Err(error) => session.lose(error),
+            error => session.not_granted(error),
+        });
+    }
+
+    /// Starts the TTL of a lease that was granted before.
+    fn take_up(self: &Arc<Self>) {
+        self.begin(Request::LeaseKeepAlive { id: self.id }, |session, error| match error {
+            error if error.kind() == ErrorKind::LeaseNotFound => session.grant(),
+            error => session.not_granted(error),
+        });
+    }
+
+    fn begin(self: &Arc<Self>, request: Request, failed: fn(&Arc<Self>, Error)) {
+        let (session, started) = (self.clone(), sys::boot_time());
+        let done = move |reply: Result<Reply>| match reply.and_then(lease_of) {
+            Ok(ttl) if ttl > 0 => session.is_alive(Lease { id: session.id, ttl, started }),
+            Ok(_) => session.grant(),
+            Err(error) => failed(&session, error),
         };
-        self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
+        self.client.submit_as(Arc::new(request), Repeat::Harmless, Deadline::NEVER, Box::new(done));
+    }
+
+    /// What may pass is tried again for as long as somebody waits for it; a server that never answered anything is not
+    /// waited for: it may be none.
+    fn not_granted(self: &Arc<Self>, error: Error) {
+        let mut state = lock(&self.state);
+        let may_pass = retry::may_pass(&error) && error.outcome() != Outcome::NotSent;
+        if !may_pass || state.users.is_empty() || !matches!(state.stage, Stage::Granting(_)) {
+            drop(state);
+            return self.lose(error);
+        }
+        log::warning!("grant lease {:x}: {error}", self.id);
+        state.trouble = Some(error.clone());
+        let session = self.clone();
+        let again = move || {
+            let wanted = !lock(&session.state).users.is_empty();
+            if wanted { session.grant() } else { session.lose(error) }
+        };
+        let at = Instant::now() + AGAIN;
+        if self.client.0.clock.set(at, Box::new(again)).is_err() {
+            drop(state);
+            self.lose(Error::closed());
+        }
     }
 
     fn is_alive(self: &Arc<Self>, lease: Lease) {
@@ -379,6 +430,16 @@ impl Membership {
         }
     }
 
+    /// Says that what it is named after is held now.
+    pub fn set_held(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Why the lease is not there yet.
+    pub fn trouble(&self) -> Option<Error> {
+        lock(&self.session.state).trouble.clone()
+    }
+
     /// Whether the lease is this user's alone, and left to its TTL.
     pub fn is_apart(&self) -> bool {
         self.session.apart
@@ -404,7 +465,7 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = lock(&self.session.state);
-        let user = state.users.remove(&self.key);
+        let user = state.users.remove(&self.name);
         let is_last = state.users.is_empty();
         let is_over = is_last && (state.tainted || self.session.apart);
         if is_last && !is_over {

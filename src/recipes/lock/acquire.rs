@@ -63,18 +63,13 @@ pub fn acquire(
     // Whoever tries once waits for nobody, but for an answer.
     let calls_end = if deadline.passed() { Deadline::NEVER } else { deadline };
     let context = || client.context_for(calls_end, cancel);
-    let id = sys::random_id();
-    let lease = client.grant_in(&context(), id, ttl).map_err(|error| {
-        if error.outcome() == Outcome::Unknown {
-            abandon(client, id);
-        }
-        during(error)
-    })?;
-    let (mut place, alone) = enqueue(client, &context(), name, lease, value).map_err(|error| {
-        abandon(client, id);
-        during(error)
-    })?;
     let patience = Patience { deadline, cancel };
+    let lease = patience.insist(|| grant(client, &context(), ttl)).map_err(during)?;
+    let (mut place, alone) =
+        patience.insist(|| enqueue(client, &context(), name, lease, value)).map_err(|error| {
+            abandon(client, lease.id);
+            during(error)
+        })?;
     let held = match alone {
         true => patience.start_ttl(client, lease).and_then(|lease| lease.ok_or_else(gone)).map_err(during),
         false => patience.wait_behind_others(client, &mut place, value),
@@ -86,6 +81,15 @@ pub fn acquire(
             Err(error)
         }
     }
+}
+
+fn grant(client: &Client, context: &Context, ttl: i64) -> Result<Lease> {
+    let id = sys::random_id();
+    client.grant_in(context, id, ttl).inspect_err(|error| {
+        if error.outcome() == Outcome::Unknown {
+            abandon(client, id);
+        }
+    })
 }
 
 /// Takes a place at the end of the queue, and tells whether nothing at all was there before it, so that it
@@ -100,7 +104,8 @@ fn enqueue(
     let key = place_key(name, lease.id);
     let request = Request::Txn(queueing(name, &key, lease.id, value));
     let (revision, reply) = client.txn_in(context, &request, Repeat::Harmless)?;
-    let (token, alone) = queued(revision, reply)?;
+    let (token, before) = queued(revision, reply)?;
+    let alone = before.is_some_and(|before| before.is_empty());
     Ok((Place { name: name.into(), key, token, lease }, alone))
 }
 
@@ -111,6 +116,26 @@ struct Patience<'a> {
 }
 
 impl Patience<'_> {
+    /// Repeats what may pass, for as long as there is patience. Servers that were never heard of are not waited for: there
+    /// may be none.
+    fn insist<T>(&self, step: impl Fn() -> Result<T>) -> Result<T> {
+        let mut failures = 0;
+        loop {
+            match step() {
+                Err(error)
+                    if retry::may_pass(&error)
+                        && error.outcome() != Outcome::NotSent
+                        && !self.deadline.passed()
+                        && !self.cancel.is_triggered() =>
+                {
+                    retry::pause(failures, self.deadline, self.cancel);
+                    failures += 1;
+                }
+                result => return result,
+            }
+        }
+    }
+
     /// Waits until nobody is before it. The lease of the place is kept up to date: somebody may move it to another one.
     fn wait_behind_others(&self, client: &Client, place: &mut Place, value: &[u8]) -> Result<Lease> {
         let told = Waiting::default();

@@ -33,22 +33,23 @@ fn place_key(name: &[u8], lease: i64) -> Vec<u8> {
     [name, format!("/{lease:x}").as_bytes()].concat()
 }
 
-/// Puts the key if it is not there, and tells what was the last one before it; otherwise reads it.
+/// Puts the key if it is not there, and tells which were the last ones before it; otherwise reads it.
 fn queueing(name: &[u8], key: &[u8], lease: i64, value: &[u8]) -> TxnRequest {
     let put = PutRequest { lease, ..PutRequest::new(key, value) };
     TxnRequest {
         compares: vec![Compare::create_revision(key, 0)],
-        then: vec![Op::Range(RangeRequest { limit: 1, ..newest_first(name) }), Op::Put(put)],
+        then: vec![Op::Range(last_two(name)), Op::Put(put)],
         otherwise: vec![Op::Range(RangeRequest::new(KeyRange::key(key)))],
     }
 }
 
-/// What the answer to that says: the place's token, and whether nothing at all was there before it.
-fn queued(revision: i64, reply: TxnReply) -> Result<(i64, bool)> {
+/// What the answer to that says: the place's token, and the last ones before it, if that was told.
+fn queued(revision: i64, reply: TxnReply) -> Result<(i64, Option<Vec<KeyValue>>)> {
     let succeeded = reply.succeeded;
-    match reply.ranges().next().and_then(|mut found| found.pop()) {
-        before if succeeded => Ok((revision, before.is_none())),
-        Some(own) => Ok((own.create_revision, false)),
+    let found = reply.ranges().next().unwrap_or_default();
+    match found.first() {
+        _ if succeeded => Ok((revision, Some(found))),
+        Some(own) => Ok((own.create_revision, None)),
         None => Err(Error::new(ErrorKind::Lost, "the place in the queue vanished")),
     }
 }
@@ -70,6 +71,11 @@ fn newest_first(name: &[u8]) -> RangeRequest {
         keys_only: true,
         ..RangeRequest::new(KeyRange::prefix([name, b"/"].concat()))
     }
+}
+
+/// The two of them created last, with their values. One alone is the first in the queue.
+fn last_two(name: &[u8]) -> RangeRequest {
+    RangeRequest { limit: 2, keys_only: false, ..newest_first(name) }
 }
 
 /// Whether a key below `NAME/` is a place in the queue: its last part is a lease's id as etcd writes it, and

@@ -4,6 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use super::{Inner, Stage, State};
+use crate::client::session::Membership;
 use crate::client::{Counted, retry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
@@ -50,9 +51,13 @@ impl Inner {
 
     pub(super) fn too_late(&self) -> Error {
         let state = lock(&self.state);
+        let trouble = || state.member.as_ref().and_then(Membership::trouble);
         let fault = match &state.before {
             Some(kv) => format!("others held it all the time; {} is before us", quote(&kv.key)),
-            None => "no server answered in time".into(),
+            None => match trouble() {
+                Some(error) => format!("no server answered in time: {error}"),
+                None => "no server answered in time".into(),
+            },
         };
         Error::new(ErrorKind::Timeout, fault).advise("wait longer, or try again later")
     }
@@ -148,13 +153,12 @@ impl Inner {
                 return Ok(());
             }
             state.queueing = false;
-            let (token, alone) = place?;
+            let (token, before) = place?;
             state.token = token;
             state.stage = Stage::Waits;
-            if alone {
-                inner.hold(state, revision)
-            } else {
-                inner.look(state)
+            match before {
+                Some(before) => inner.is_behind(state, before, revision),
+                None => inner.look(state),
             }
             Ok(())
         });

@@ -24,7 +24,8 @@ impl Inner {
             return self.give_up(Error::new(ErrorKind::Lost, "its lease was over before it was held"));
         }
         (state.stage, state.held, state.telling) = (Stage::Holds, true, true);
-        state.before = None;
+        state.member.iter().for_each(Membership::set_held);
+        (state.before, state.neighbour) = (None, None);
         state.watch_before.take().into_iter().for_each(|watch| watch.cancel_later());
         (state.patrolled, state.time) = (None, None);
         if state.own_watch.is_none() {

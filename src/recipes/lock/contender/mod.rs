@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::client::patrol::Patrolled;
-use crate::client::session::Membership;
+use crate::client::session::{Held, Membership};
 use crate::client::{Alarmed, Client, Lease, PushedWatch};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
@@ -94,6 +94,12 @@ struct State {
     look_again: bool,
     /// Who holds the lock, or waits before us.
     before: Option<KeyValue>,
+    /// Nobody is before that one: it holds the lock.
+    first: bool,
+    /// If it is of the same client, whether it holds the lock by now.
+    neighbour: Option<Held>,
+    /// It was seen to be gone.
+    before_is_gone: bool,
     /// Until when others are waited for.
     time: Option<Alarmed>,
     /// The next step after a pause.

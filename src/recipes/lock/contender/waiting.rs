@@ -1,5 +1,6 @@
 //! In the queue: who is before us, and until when.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::client::session::Membership;
 use crate::client::{News, PushedWatch, Reader, WatchMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
-use crate::recipes::lock::{deletes, is_named_like_place, is_place, newest_first};
+use crate::recipes::lock::{deletes, is_named_like_place, is_place, last_two, newest_first};
 use crate::wait::{Deadline, lock};
 
 /// How many keys are looked at in one request.
@@ -27,24 +28,49 @@ impl Inner {
             return;
         }
         state.look_again = false;
-        let before = RangeRequest { max_create_revision: state.token - 1, ..newest_first(&self.wanted.name) };
-        let nearest = RangeRequest { limit: 1, keys_only: false, ..before };
+        if state.is_next() {
+            return self.take_turn(state);
+        }
+        let nearest = RangeRequest { max_create_revision: state.token - 1, ..last_two(&self.wanted.name) };
         let txn = state.beside_own(vec![nearest]);
         self.ask(state, txn, |inner, revision, reply| {
-            let Some((mut state, mut found)) = inner.with_own(reply)? else { return Ok(()) };
-            let nearest = found.pop().and_then(|mut kvs| kvs.pop());
-            match nearest {
-                _ if state.stage != Stage::Waits => {}
-                None => inner.hold(state, revision),
-                Some(kv) if is_place(&inner.prefix(), &kv) => inner.wait_for(state, kv, revision),
-                // Something else lies in between: look on behind it, without values, since that may be much.
-                Some(_) => {
-                    state.before = None;
-                    inner.look_behind(state);
-                }
+            let Some((state, mut found)) = inner.with_own(reply)? else { return Ok(()) };
+            inner.is_behind(state, found.pop().unwrap_or_default(), revision);
+            Ok(())
+        });
+    }
+
+    /// Whoever held the lock is gone, and nobody else was before us: it is ours if the own place is still there. That is
+    /// read alone, since to find those before us etcd reads the whole queue.
+    fn take_turn(self: &Arc<Self>, state: MutexGuard<State>) {
+        let txn = state.beside_own(Vec::new());
+        self.ask(state, txn, |inner, revision, reply| {
+            match inner.with_own(reply)? {
+                Some((state, _)) if state.stage == Stage::Waits => inner.hold(state, revision),
+                _ => {}
             }
             Ok(())
         });
+    }
+
+    /// These were the last ones before us at that revision.
+    pub(super) fn is_behind(
+        self: &Arc<Self>,
+        mut state: MutexGuard<State>,
+        last: Vec<KeyValue>,
+        revision: i64,
+    ) {
+        let first = last.len() == 1;
+        match last.into_iter().next() {
+            _ if state.stage != Stage::Waits => {}
+            None => self.hold(state, revision),
+            Some(kv) if is_place(&self.prefix(), &kv) => self.wait_for(state, kv, first, revision),
+            // Something else lies in between: look on behind it, without values, since that may be much.
+            Some(_) => {
+                state.before = None;
+                self.look_behind(state);
+            }
+        }
     }
 
     fn look_behind(self: &Arc<Self>, state: MutexGuard<State>) {
@@ -78,7 +104,7 @@ impl Inner {
             let place = found.into_iter().flatten().find(|kv| is_place(&prefix, kv));
             match place {
                 _ if state.stage != Stage::Waits => {}
-                Some(kv) => inner.wait_for(state, kv, revision),
+                Some(kv) => inner.wait_for(state, kv, false, revision),
                 None => inner.hold(state, revision),
             }
             Ok(())
@@ -104,9 +130,15 @@ impl Inner {
         Ok(None)
     }
 
-    /// Waits until this one is gone. Its end is seen by a watch, and should that fail, by looking now and then; the own
-    /// place is looked after in the same way.
-    fn wait_for(self: &Arc<Self>, mut state: MutexGuard<State>, before: KeyValue, revision: i64) {
+    /// Waits until this one is gone, which is the first in the queue or not. Its end is seen by a watch, and should that
+    /// fail, by looking now and then; the own place is looked after in the same way.
+    fn wait_for(
+        self: &Arc<Self>,
+        mut state: MutexGuard<State>,
+        before: KeyValue,
+        first: bool,
+        revision: i64,
+    ) {
         if self.wanted.until.passed() {
             state.before = Some(before);
             drop(state);
@@ -118,7 +150,9 @@ impl Inner {
             .is_some_and(|known| known.key == before.key && known.create_revision == before.create_revision);
         if !same || state.watch_before.is_none() {
             state.watch_before.take().into_iter().for_each(|watch| watch.cancel_later());
-            state.watch_before = Some(self.watch(&before.key, revision, Eye::Before));
+            state.watch_before = Some(self.watch(&before.key, revision, Eye::Before(before.create_revision)));
+            (state.first, state.before_is_gone) = (first, false);
+            state.neighbour = self.client.held_by(before.lease, &self.wanted.name);
             let keys = vec![(state.key.clone(), state.token), (before.key.clone(), before.create_revision)];
             let looking = Arc::downgrade(self);
             let ttl = state.member.as_ref().and_then(Membership::granted).map(|lease| lease.length());
@@ -152,6 +186,18 @@ impl Inner {
         });
     }
 
+    /// Whoever was before us, since that revision, is seen to be gone.
+    fn before_is_gone(self: &Arc<Self>, created: i64) {
+        let inner = self.clone();
+        self.client.defer(move || {
+            let mut state = lock(&inner.state);
+            if state.stage == Stage::Waits {
+                state.before_is_gone |= state.before.as_ref().is_some_and(|kv| kv.create_revision == created);
+                inner.look(state);
+            }
+        });
+    }
+
     /// A watch has ended by itself: compacted, or not permitted. Another one is opened after a look.
     fn watch_ended(self: &Arc<Self>, eye: Eye) {
         let mut state = lock(&self.state);
@@ -159,7 +205,7 @@ impl Inner {
             (Stage::Waits, _) => {
                 match eye {
                     Eye::Own => state.own_watch = None,
-                    Eye::Before => state.watch_before = None,
+                    Eye::Before(_) => state.watch_before = None,
                 }
                 state.busy = true;
                 self.after_pause(state, |inner| {
@@ -180,6 +226,12 @@ impl Inner {
 }
 
 impl State {
+    /// Whether the one before us held the lock and is gone.
+    fn is_next(&self) -> bool {
+        let held = || self.neighbour.as_ref().is_some_and(|held| held.load(Ordering::SeqCst));
+        self.before_is_gone && (self.first || held())
+    }
+
     /// Reads these, and the own place in the same moment.
     pub(super) fn beside_own(&self, ranges: Vec<RangeRequest>) -> TxnRequest {
         let own = RangeRequest::attributes(&self.key[..]);
@@ -196,8 +248,8 @@ pub(super) fn gone() -> Error {
 #[derive(Clone, Copy)]
 pub(super) enum Eye {
     Own,
-    /// That of one before us.
-    Before,
+    /// That of the one before us, which was created then.
+    Before(i64),
 }
 
 /// Looks at what a watch tells.
@@ -216,9 +268,9 @@ impl Reader for Watching {
             match self.eye {
                 Eye::Own if deletes(&batch, &self.key) => inner.own_is_gone(),
                 Eye::Own => own().into_iter().for_each(|put| inner.own_is_put(put.kv.lease)),
-                Eye::Before if deletes(&batch, &self.key) => inner.look_soon(),
+                Eye::Before(created) if deletes(&batch, &self.key) => inner.before_is_gone(created),
                 // A change that is no end: of the lease, say.
-                Eye::Before => {}
+                Eye::Before(_) => {}
             }
         }
         true
