@@ -401,9 +401,15 @@
 #define ETCD_FIELD_KEYS 51
 
 /**
- * What a lock's place says to people who look at the queue. Bytes. Lock.
+ * What a lock's place says to people who look at the queue; of a place in a queue: what it must say. Bytes. Lock,
+ * lock_find, lock_break, lock_renew.
  */
 #define ETCD_FIELD_VALUE 52
+
+/**
+ * Share the place in the queue that has the same value, if there is one. 1 or 0. Lock, campaign.
+ */
+#define ETCD_FIELD_JOIN 53
 
 /**
  * Sort by the key's bytes.
@@ -1915,7 +1921,11 @@ void etcd_watcher_free(struct etcd_watcher *watcher);
  *
  * name: the lock's name, not empty; copied. What it is known by: the keys NAME/….
  * Fields: ETCD_FIELD_TTL (seconds, 10 unless set) is how long it outlives a holder that died; ETCD_FIELD_VALUE is
- *   information for people who look at the queue.
+ *   information for people who look at the queue. ETCD_FIELD_JOIN (0 unless set): 1 shares the place of whoever has the
+ *   same value, which has to be set then: waiting or held, with its token and TTL; without such a place it queues. So a
+ *   program that was started again goes on where it was, as long as its lease lives. What is shared is no longer one
+ *   holder's: it is released for all by whoever releases it first, and its loss is told to each. Whoever has joined and
+ *   gives up while it waits leaves the place to the others.
  * Returns a request for etcd_request_free().
  */
 struct etcd_request *etcd_request_lock(const uint8_t *name,
@@ -1964,11 +1974,22 @@ struct etcd_request *etcd_request_lock_queue(const uint8_t *name,
                                              size_t name_len);
 
 /**
+ * Finds a place in a lock's queue, whoever made it.
+ *
+ * name: as in etcd_request_lock(). token: the place's. 0: ETCD_FIELD_VALUE tells it, the value of that place and no other.
+ * Returns a request for etcd_request_free(). Its reply has the place's key, and a child as in etcd_request_lock_queue().
+ *   ETCD_ERR_NOT_HELD: there is none. ETCD_ERR_INVALID_ARGUMENT: several have the value; the message has their tokens.
+ */
+struct etcd_request *etcd_request_lock_find(const uint8_t *name,
+                                            size_t name_len,
+                                            int64_t token);
+
+/**
  * Takes a place out of a lock's queue, whoever made it: breaks the lock if it is the holder's, who is told.
  *
- * name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken.
+ * name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken. 0: as in etcd_request_lock_find().
  * Returns a request for etcd_request_free(). Its reply has the key that was removed, and the revision at which it was.
- *   ETCD_ERR_NOT_HELD: there is none.
+ *   ETCD_ERR_NOT_HELD: there is none. ETCD_ERR_INVALID_ARGUMENT: several have the value; nothing was removed.
  */
 struct etcd_request *etcd_request_lock_break(const uint8_t *name,
                                              size_t name_len,
@@ -1977,9 +1998,9 @@ struct etcd_request *etcd_request_lock_break(const uint8_t *name,
 /**
  * Starts the TTL of a place in a lock's queue anew, whoever made it.
  *
- * name: as in etcd_request_lock(). token: the place's.
+ * name: as in etcd_request_lock(). token: the place's. 0: as in etcd_request_lock_find().
  * Returns a request for etcd_request_free(). Its reply has ETCD_FIELD_LEASE and ETCD_FIELD_TTL. ETCD_ERR_NOT_HELD:
- *   there is none.
+ *   there is none. ETCD_ERR_INVALID_ARGUMENT: several have the value.
  */
 struct etcd_request *etcd_request_lock_renew(const uint8_t *name,
                                              size_t name_len,

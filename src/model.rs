@@ -547,6 +547,16 @@ pub struct TxnReply {
     pub replies: Vec<OpReply>,
 }
 
+impl TxnReply {
+    /// The keys that each of its operations has read; none for one that is no read.
+    pub fn ranges(self) -> impl DoubleEndedIterator<Item = Vec<KeyValue>> {
+        self.replies.into_iter().map(|reply| match reply {
+            OpReply::Range(range) => range.kvs,
+            _ => Vec::new(),
+        })
+    }
+}
+
 /// How long a lease still lasts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeaseReply {

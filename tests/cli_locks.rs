@@ -193,3 +193,58 @@ fn the_queues_of_locks_on_etcd_are_listed_and_shown() {
         assert_eq!(broken["value"], "an heir");
     }
 }
+
+#[test]
+fn a_command_goes_on_in_the_place_of_one_that_was_killed_on_etcd() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let script = "echo $ETCD_LOCK_TOKEN; exec sleep 60";
+    let under = ["lock", "-t", "20", "-j", "backup 1", "e", "--", "sh", "-c", script];
+    let mut killed = start(&etcd, &under);
+    let token = killed.line();
+    let mut waits = start(&etcd, &["lock", "e", "--", "echo", "next"]);
+    tokens(&etcd, 2);
+    killed.kill();
+    let mut again = start(&etcd, &under);
+    assert_eq!(again.line(), token, "the same place, at once");
+    assert!(waits.is_running());
+    // As an election it is known by the same value.
+    let said = prints(&etcd, &["elect", "-j", "e", "backup 1", "--", "sh", "-c", "echo $ETCD_LOCK_TOKEN"]);
+    assert_eq!(said.trim(), token);
+    // That one has released it, for both.
+    assert_eq!(again.code(), 121);
+    assert_eq!(waits.line(), "next");
+    let alone = output(&etcd, &["lock", "-j", "backup 1", "e"]);
+    assert_eq!(alone.status.code(), Some(2), "without a command nobody would keep it");
+}
+
+#[test]
+fn places_on_etcd_are_named_by_token_or_value_and_never_by_the_lock_alone() {
+    let Some(etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let _leads = start(&etcd, &["elect", "e", "the boss"]);
+    tokens(&etcd, 1);
+    let _waiters = [1, 2].map(|count| {
+        let waiter = start(&etcd, &["elect", "e", "an heir"]);
+        tokens(&etcd, 1 + count);
+        waiter
+    });
+    let all = tokens(&etcd, 3);
+    for named in [&[&all[0][..]][..], &["--value", "the boss"]] {
+        let found = prints(&etcd, &[&["locks", "find", "e"], named].concat());
+        let words: Vec<&str> = found.trim_end().splitn(4, ' ').collect();
+        assert_eq!((words[0], words[1].len(), words[3]), (&all[0][..], 16, "the boss"));
+        assert_eq!(prints(&etcd, &[&["locks", "renew", "e"], named].concat()), "");
+        let place = json(&etcd, &[&["locks", "renew", "e"], named].concat());
+        assert_eq!((place["token"].to_string(), &place["ttl"]), (all[0].clone(), &10.into()));
+    }
+    let (code, several) = fails(&etcd, &["locks", "break", "e", "--value", "an heir"]);
+    assert!(code == Some(1) && several.contains(&all[1]) && several.contains(&all[2]), "{several}");
+    assert_eq!(tokens(&etcd, 3), all);
+    let (code, _) = fails(&etcd, &["locks", "find", "e", "--value", "nobody"]);
+    assert_eq!(code, Some(1));
+    for unnamed in [&["locks", "break", "e"][..], &["locks", "break", "e", "5", "--value", "an heir"]] {
+        assert_eq!(output(&etcd, unnamed).status.code(), Some(2));
+    }
+    let broken = json(&etcd, &["locks", "break", "e", "--value", "the boss"]);
+    assert_eq!(broken["value"], "the boss");
+    assert_eq!(tokens(&etcd, 2), all[1..]);
+}

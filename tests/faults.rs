@@ -591,6 +591,34 @@ fn a_waiter_gets_its_lock_although_etcd_restarts() {
     }
 }
 
+/// Leases begin anew when servers are there again: so the place is there, too, after an outage in which it could not be sure
+/// of that.
+#[test]
+fn a_waiter_keeps_its_place_through_an_outage_of_etcd_that_is_longer_than_its_ttl() {
+    let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+    let session = Session::open(&etcd.servers());
+    let index = session.lock(c"l", 600).expect("free");
+    let servers = etcd.servers();
+    let waiter = std::thread::spawn(move || Session::open(&servers).lock(c"l", 3));
+    let before = eventually(Duration::from_secs(5), "the waiter queues", || {
+        let queue = etcd_queue(&etcd);
+        (queue.matches("l/").count() == 2).then_some(queue)
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    etcd.kill();
+    std::thread::sleep(Duration::from_secs(4));
+    etcd.revive();
+    std::thread::sleep(Duration::from_secs(5));
+    assert!(!waiter.is_finished());
+    assert_eq!(etcd_queue(&etcd), before);
+    assert_eq!(session.unlock(c"l", &index).0, ETCD_OK);
+    waiter.join().expect("no panic").expect("it is held");
+}
+
+fn etcd_queue(etcd: &Etcd) -> String {
+    etcd.ask(&["get", "--prefix", "--keys-only", "l/"])
+}
+
 #[test]
 fn a_forked_child_is_refused_and_closing_there_does_nothing() {
     let session = Session::open("mem://");

@@ -4,6 +4,7 @@
 pub mod contender;
 mod elections;
 mod races;
+mod sharing;
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::TryRecvError;

@@ -5,11 +5,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use etcd::model::*;
-use etcd::recipes::lock::{self, Hold};
+use etcd::recipes::lock;
 use etcd::wait::{Cancel, Deadline};
 use etcd::{Client, ErrorKind, Outcome};
 use faultproxy::{After, Proxy};
 
+use crate::locks::contender::take;
 use crate::support::{ALL_VERSIONS, Etcd, Jitter, Pki, Protocol, Rpc, TempDir, VERSIONS, built, client, run};
 
 fn text(path: &Path) -> &str {
@@ -33,7 +34,7 @@ fn everything_works(client: &Client) {
     let mut watch = client.watch(WatchRequest::new(KeyRange::prefix("tls/"), revision));
     assert_eq!(watch.next(Deadline::NEVER, client.closed()).expect("a change").events.len(), 1);
     let place = lock::acquire(client, b"tls/lock", 10, b"", Deadline::NEVER, Cancel::NEVER).expect("a lock");
-    assert!(Hold::keep(client, place, |_| {}).and_then(Hold::release).expect("released"));
+    assert!(lock::leave(client, &place).expect("released"));
     assert_eq!(client.leader().expect("an answer").as_deref(), Some("first"));
 }
 
@@ -151,7 +152,7 @@ fn a_user_may_do_what_is_permitted_on_etcd_and_nothing_else() {
         watch.next(Deadline::NEVER, me.closed()).expect("permitted");
         let place =
             lock::acquire(&me, b"mine/lock", 10, b"", Deadline::NEVER, Cancel::NEVER).expect("a lock");
-        assert!(Hold::keep(&me, place, |_| {}).and_then(Hold::release).expect("released"));
+        assert!(lock::leave(&me, &place).expect("released"));
         let denied = me.put("theirs", "v", 0).expect_err("not permitted");
         assert_eq!((denied.kind(), denied.outcome()), (ErrorKind::PermissionDenied, Outcome::Refused));
         let mut theirs = me.watch(WatchRequest::new(KeyRange::key("theirs"), 0));
@@ -287,11 +288,10 @@ fn a_lock_is_held_on_etcd_although_tokens_last_a_moment() {
     for version in ALL_VERSIONS {
         let Some(etcd) = with_users(version, &["--auth-token-ttl=1"]) else { return };
         let me = client(&etcd.servers(), &ME);
-        let place = lock::acquire(&me, b"mine/lock", 9, b"", Deadline::NEVER, Cancel::NEVER).expect("a lock");
-        let hold = Hold::keep(&me, place, |error| panic!("{error}")).expect("a thread");
+        let one = take(&me, "mine/lock", 9);
         // Renewals come every 3 s, each with a token that is over by then.
-        std::thread::sleep(Duration::from_secs(10));
-        assert!(hold.is_held());
-        assert!(hold.release().expect("released"));
+        assert!(one.is_silent(Duration::from_secs(10)));
+        assert!(one.contender.remaining().is_some());
+        assert!(one.release().expect("released"));
     }
 }

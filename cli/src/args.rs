@@ -267,6 +267,9 @@ pub struct LockArgs {
     /// How long to wait at most; 0: try once [default: as long as it takes]
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub wait: Option<Duration>,
+    /// Go on in the place that has this value, as after a restart; without one, queue with it
+    #[arg(short, long, value_name = "VALUE", conflicts_with = "index", requires = "command")]
+    pub join: Option<OsString>,
     /// The lock's name: a key prefix in etcd, the same as for `etcdctl lock`
     pub name: OsString,
     /// What to run while the lock is held
@@ -289,6 +292,9 @@ pub struct ElectArgs {
     /// How long to wait at most; 0: try once [default: as long as it takes]
     #[arg(short, long, value_name = "SECONDS", value_parser = seconds)]
     pub wait: Option<Duration>,
+    /// Go on in the place that has the same value, as after a restart, if there is one
+    #[arg(short, long)]
+    pub join: bool,
     /// The election's name: a key prefix in etcd, the same as for `etcdctl elect`
     pub name: OsString,
     /// What is proclaimed while it leads
@@ -320,15 +326,28 @@ pub enum LocksCommand {
         /// The lock's name
         name: OsString,
     },
+    /// Print one place in a lock's queue
+    #[command(after_help = help::text(help::LOCKS_FIND))]
+    Find(PlaceArgs),
+    /// Start the TTL of a place in a lock's queue anew, whoever has it
+    #[command(after_help = help::text(help::LOCKS_RENEW))]
+    Renew(PlaceArgs),
     /// Take a place out of a lock's queue, whoever has it
     #[command(after_help = help::text(help::LOCKS_BREAK))]
-    Break {
-        /// The lock's name
-        name: OsString,
-        /// The token of the place, as `locks show` prints it
-        #[arg(value_parser = value_parser!(i64).range(1..))]
-        token: i64,
-    },
+    Break(PlaceArgs),
+}
+
+/// A place: never known by the lock's name alone.
+#[derive(Debug, Args)]
+pub struct PlaceArgs {
+    /// The lock's name
+    pub name: OsString,
+    /// The token of the place, as `locks show` prints it
+    #[arg(value_parser = value_parser!(i64).range(1..), required_unless_present = "value")]
+    pub token: Option<i64>,
+    /// Its value instead, which no other place may have
+    #[arg(long, conflicts_with = "token")]
+    pub value: Option<OsString>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -240,6 +240,7 @@ Examples:
   index=$(etcd-api lock -t 60 nightly)      hold it for 60 seconds
   etcd-api lock -t 60 -i $index nightly     for another 60 seconds from now on
   etcd-api unlock -i $index nightly
+  etcd-api lock -j backup-1 nightly -- ./backup.sh      started again: in the same place
 
 Locks are fair: whoever comes first, holds first. They queue together with `etcdctl lock` and
 etcd's Go package. A wait that ends by a signal or by --wait leaves nothing behind.
@@ -250,6 +251,10 @@ With a command, the lock is renewed while it runs, and released when it ends. Th
 environment has ETCD_LOCK_KEY, a key of etcd, and ETCD_LOCK_TOKEN, its create revision (also as
 ETCD_LOCK_REV), which grows with every new holder: the fencing token. Writes that apply only while that key has that create revision are safe even when the lock was lost unnoticed:
 see etcd-api txn --help.
+
+With --join, the place in the queue has this value, and one that has it already, of an etcd-api that was killed, say, is
+this one's: with its token and its TTL, and held at once if it holds the lock. Both hold it if both live, so give a value
+only to what can't run twice.
 
 When the lock is lost, the command gets SIGTERM, and SIGKILL 2 seconds later. Unless somebody
 removed the lock by force, the SIGTERM comes max(0.5 s, TTL/10) before the lock can be anyone
@@ -303,6 +308,7 @@ pub const LOCKS: &str = "\
 Examples:
   etcd-api locks ls
   etcd-api locks show nightly -o table
+  etcd-api locks find nightly --value backup-1
   etcd-api locks break nightly 1234
 
 Locks and elections are the same here.";
@@ -327,14 +333,31 @@ Prints a line for each place in the queue, in its order:
   PLACE TOKEN LEASE TTL VALUE               PLACE: holder, then 1, 2, ...
 
 TTL is what is left, in seconds. VALUE says who it is: of a lock, as far as its program told that; of an election,
-what is proclaimed. Prints nothing when nobody holds it.";
+what is proclaimed. Prints nothing when nobody holds it. (How old a place is etcd does not know; the tokens tell the order.)";
+
+pub const LOCKS_FIND: &str = "\
+Examples:
+  etcd-api locks find nightly 1234
+  etcd-api locks find nightly --value backup-1
+
+Prints a line, as etcd-api locks show --help tells:
+
+  TOKEN LEASE TTL VALUE
+
+Exit code 1 when there is no such place, or several have the value: then the message has their tokens.";
+
+pub const LOCKS_RENEW: &str = "\
+Example:
+  etcd-api locks renew nightly --value backup-1
+
+Exit code 1 when there is no such place (any more), or several have the value. For another TTL: etcd-api lock --index.";
 
 pub const LOCKS_BREAK: &str = "\
 Example:
   etcd-api locks break nightly 1234
 
-Releases the lock if the place is the holder's, who is told. Asks for the token, so that it can't be somebody else's
-that is broken. Exit code 1 when no place has it (any more).";
+Releases the lock if the place is the holder's, who is told. Asks for the token or the value, so that it can't be somebody
+else's that is broken. Exit code 1 when no place has it (any more), or several have the value: then nothing is done.";
 
 pub const UNLOCK: &str = "\
 Example:

@@ -1,4 +1,4 @@
-//! lock without a command, renew, unlock; and the wait for a lock, which a signal ends.
+//! lock without a command, renew, unlock; and signals, which end a wait.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -6,34 +6,16 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 
 use etcd::classic::Session;
-use etcd::recipes::lock::{Hold, Place};
+use etcd::recipes::lock::{Place, leave};
 use etcd::wait::{self, Deadline};
 use etcd::{Client, Error, ErrorKind};
 use serde_json::json;
 
 use crate::args::LockArgs;
+use crate::contend::Event;
 use crate::failure::{Cause, Failure};
 use crate::output::{Format, bytes_object, print, print_json};
-use crate::sys::{self, Signal, SignalMask};
-
-/// What can happen while a lock is waited for or held.
-pub enum Event {
-    /// A signal came, SIGCHLD among them.
-    Signal(Signal),
-    /// The leadership was won.
-    Acquired,
-    /// The lock or leadership was lost, or never held.
-    Lost(Error),
-    /// The leadership was given up.
-    Released,
-}
-
-/// For the time after the wait: where events come from, and how signals were treated before.
-pub struct Events {
-    pub sender: Sender<Event>,
-    pub receiver: Receiver<Event>,
-    pub mask: SignalMask,
-}
+use crate::sys::{self, SignalMask};
 
 /// Takes the lock and prints its index, or renews it.
 pub fn lock(session: &Session, format: Format, given: LockArgs) -> Result<(), Failure> {
@@ -45,7 +27,7 @@ pub fn lock(session: &Session, format: Format, given: LockArgs) -> Result<(), Fa
         renewed.map_err(|error| Failure::of(session, error))?;
         return print_index(format, &index);
     }
-    let (place, _events) = wait_for(session, || session.lock(&name, given.ttl, deadline), deadline)?;
+    let place = wait_for(session, || session.lock(&name, given.ttl, deadline), deadline)?;
     let printed = match format {
         Format::Json => {
             let mut document = bytes_object("key", &place.key);
@@ -56,7 +38,7 @@ pub fn lock(session: &Session, format: Format, given: LockArgs) -> Result<(), Fa
     };
     if printed.is_err() {
         // Nobody knows the index: nobody could release it.
-        give_back(session, place);
+        give_back(session, &place);
     }
     printed
 }
@@ -74,30 +56,25 @@ fn print_index(format: Format, index: &[u8]) -> Result<(), Failure> {
     if format == Format::Json { print_json(&bytes_object("index", index).into()) } else { Ok(()) }
 }
 
-/// Runs `acquire`, which waits for a lock. A signal ends the wait and takes it out of the queue; signals that
-/// come later are events.
-pub fn wait_for(
+/// Runs `acquire`, which waits for a lock. A signal ends the wait and takes it out of the queue.
+fn wait_for(
     session: &Session,
     acquire: impl FnOnce() -> etcd::Result<Place>,
     deadline: Deadline,
-) -> Result<(Place, Events), Failure> {
+) -> Result<Place, Failure> {
     let (sender, receiver) = mpsc::channel();
     let waiting = Arc::new(Mutex::new(Some(session.client().clone())));
-    let mask = listen(waiting.clone(), sender.clone())?;
-    let events = Events { sender, receiver, mask };
+    listen(waiting.clone(), sender)?;
     let result = acquire();
     // From here on no signal closes the client. One that came before is in the channel.
     wait::lock(&waiting).take();
-    if let Some(number) = ended_by(&events.receiver) {
+    if let Some(number) = ended_by(&receiver) {
         if let Ok(place) = result {
-            give_back(session, place);
+            give_back(session, &place);
         }
         return Err(Failure::silent(Cause::Signal(number)));
     }
-    match result {
-        Ok(place) => Ok((place, events)),
-        Err(error) => Err(not_acquired(session, error, deadline)),
-    }
+    result.map_err(|error| not_acquired(session, error, deadline))
 }
 
 /// Makes events of signals, which close the client that waits, if one does.
@@ -136,7 +113,7 @@ pub fn not_acquired(session: &Session, error: Error, deadline: Deadline) -> Fail
 }
 
 /// Releases what was acquired after all. Works on a closed client, too.
-fn give_back(session: &Session, place: Place) {
-    // Without an answer, or a thread for it, the lock ends with its lease.
-    let _ = Hold::keep(session.client(), place, |_| {}).and_then(Hold::release);
+fn give_back(session: &Session, place: &Place) {
+    // Without an answer the lock ends with its lease.
+    let _ = leave(session.client(), place);
 }

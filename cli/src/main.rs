@@ -9,9 +9,10 @@
 //! | [`txn`] | txn: a transaction from a file in etcdctl's format |
 //! | [`leases`] | lease grant, revoke, keep-alive, ttl, list |
 //! | [`cluster`] | members, status, compact, alarm |
-//! | [`lock`] | lock, renew, unlock; waiting that a signal ends |
+//! | [`lock`] | lock without a command, renew, unlock; signals, which end a wait |
+//! | [`contend`] | wanting a lock or leadership, and holding it while something is done |
 //! | [`elect`] | elect, observe |
-//! | [`locks`] | locks ls, show, break |
+//! | [`locks`] | locks ls, show, find, renew, break |
 //! | [`run`] | `lock NAME -- COMMAND`: a command that runs while the lock, or a leadership, is held |
 //! | [`generate`] | completion scripts, the manual page, the table of options |
 //! | [`output`] | lines, tables and JSON |
@@ -22,6 +23,7 @@
 mod args;
 mod cluster;
 mod connect;
+mod contend;
 mod elect;
 mod failure;
 mod generate;

@@ -1,6 +1,6 @@
 //! `lock NAME -- COMMAND`: a command that runs while the lock is held, and is ended when it is lost; leadership, too.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus};
@@ -10,57 +10,58 @@ use std::time::{Duration, Instant};
 use etcd::Error;
 use etcd::classic::Session;
 use etcd::model::quote;
-use etcd::recipes::lock::{Hold, who};
+use etcd::recipes::lock::contender::{Contender, Wanted};
+use etcd::recipes::lock::who;
 
 use crate::args::LockArgs;
+use crate::contend::{Event, Events, contend};
 use crate::failure::{Cause, Failure, located, report};
-use crate::lock::{Event, Events, ended_by, wait_for};
+use crate::keys::stored;
+use crate::lock::ended_by;
 use crate::sys;
 
 /// What a command gets between SIGTERM and SIGKILL when its lock is lost.
-pub const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(2);
 
 /// What is held while a command runs.
-pub struct Held<'a> {
+struct Held<'a> {
     /// For messages.
-    pub what: String,
+    what: &'a str,
     /// Whether it is, for sure.
-    pub is_held: &'a dyn Fn() -> bool,
+    is_held: &'a dyn Fn() -> bool,
 }
 
 /// Waits for the lock, runs the command and releases the lock. The result is the command's exit code.
 pub fn run(session: &Session, given: LockArgs) -> Result<u8, Failure> {
-    let deadline = given.deadline();
-    let name = given.name.into_vec();
+    let until = given.deadline();
+    let name = stored(session, given.name, false)?;
     let mut command = Command::new(&given.command[0]);
     command.args(&given.command[1..]);
-    let client = session.client();
-    let value = format!("{} {}", who(), given.command[0].display());
-    let acquire = || session.acquire(&name, given.ttl, value.as_bytes(), deadline);
-    let (place, Events { sender, receiver, mask }) = wait_for(session, acquire, deadline)?;
-    let on_lost = move |error: &Error| {
-        // Nobody listens any more when the command has ended.
-        let _ = sender.send(Event::Lost(error.clone()));
-    };
-    set_environment(&mut command, &place.key, place.token);
-    sys::prepare(&mut command, mask);
-    let hold = Hold::keep(client, place, on_lost).map_err(|error| Failure::of(session, error))?;
-    let held = Held { what: format!("lock {}", quote(&hold.place().name)), is_held: &|| hold.is_held() };
-    let ended = run_while_held(session, &mut command, &held, &receiver);
-    if matches!(&ended, Err(failure) if failure.cause == Cause::Lost) {
-        // It is not ours to release any more, and asking could take long.
-        return ended;
-    }
-    if let Err(error) = hold.release() {
-        let error = error.during(format!("release lock {}", quote(&name)));
-        report(&format!("{error}; the lock ends by itself within {} s", given.ttl));
-    }
-    ended
+    let join = given.join.is_some();
+    let own = || format!("{} {}", who(), given.command[0].display()).into_bytes();
+    let value = given.join.map_or_else(own, OsString::into_vec);
+    let what = format!("lock {}", quote(&name));
+    let wanted = Wanted { name, ttl: given.ttl.into(), value, until };
+    contend(session, wanted, join, |contender, events| run_under(session, command, &what, contender, events))
+}
+
+/// Runs the command under what is held, which is called so.
+pub fn run_under(
+    session: &Session,
+    mut command: Command,
+    what: &str,
+    contender: &Contender,
+    events: &Events,
+) -> Result<u8, Failure> {
+    set_environment(&mut command, &contender.key(), contender.token());
+    sys::prepare(&mut command, events.mask);
+    let is_held = || contender.remaining().is_some();
+    run_while_held(session, &mut command, &Held { what, is_held: &is_held }, &events.receiver)
 }
 
 /// What the command needs for guarding its own writes: they shall apply only while this key has this
 /// creation revision.
-pub fn set_environment(command: &mut Command, key: &[u8], token: i64) {
+fn set_environment(command: &mut Command, key: &[u8], token: i64) {
     command.env("ETCD_LOCK_KEY", OsStr::from_bytes(key));
     // Two names for one number: etcdctl's, and what it is for.
     command.env("ETCD_LOCK_REV", token.to_string());
@@ -68,7 +69,7 @@ pub fn set_environment(command: &mut Command, key: &[u8], token: i64) {
 }
 
 /// Runs the command, unless a signal came before. The result is its exit code.
-pub fn run_while_held(
+fn run_while_held(
     session: &Session,
     command: &mut Command,
     held: &Held,

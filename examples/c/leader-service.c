@@ -10,71 +10,56 @@
 #include <unistd.h>
 
 #define BYTES(text) (const uint8_t *)(text), strlen(text)
-enum { OBSERVE = 1, CAMPAIGN = 2, PROCLAIM = 3 }; /* tags; each proclamation has one of its own */
-static etcd_session client;
-static etcd_queue *queue;
-static etcd_hold *leadership;
-static const char *who;
-static int open_tags, ending;
+enum { OBSERVE = 1, CAMPAIGN = 2 }; /* tags */
+static const char *const NAME = "service/leader";
 
-static void submit(etcd_request *request, uint64_t tag) {
+static int check(etcd_status status, const etcd_error *error) {
+  if (status != ETCD_OK) fprintf(stderr, "%s\n", error ? etcd_error_message(error) : etcd_status_name(status));
+  return status == ETCD_OK;
+}
+
+static void submit(etcd_client *client, etcd_queue *queue, etcd_request *request, uint64_t tag) {
   etcd_error *error = NULL;
-  if (etcd_submit(client, queue, request, tag, tag < PROCLAIM ? -1 : 5000, &error) != ETCD_OK)
-    fprintf(stderr, "%s\n", etcd_error_message(error)), exit(1);
-  etcd_request_free(request), open_tags++;
+  if (!check(etcd_submit(client, queue, request, tag, -1, &error), error)) exit(1);
+  etcd_request_free(request);
 }
 
-static void campaign(void) {
-  submit(etcd_request_campaign(BYTES("service/leader"), BYTES(who)), CAMPAIGN);
-}
-
-static void take(const etcd_event *event) {
-  etcd_kv kv;
-  int is_campaign = etcd_event_tag(event) == CAMPAIGN, last = etcd_event_is_last(event);
-  if (etcd_event_kind(event) == ETCD_EVENT_LEADER) {
-    if (etcd_reply_kv(etcd_event_reply(event), 0, &kv, sizeof kv) != ETCD_OK) puts("nobody leads");
-    else printf("leader: %.*s\n", (int)kv.value_len, (const char *)kv.value);
-  } else if (etcd_event_kind(event) == ETCD_EVENT_ACQUIRED) {
-    if (etcd_queue_take_hold(queue, CAMPAIGN, &leadership) == ETCD_OK) puts("leading");
-  } else if (etcd_event_status(event) != ETCD_OK && etcd_event_status(event) != ETCD_ERR_CANCELED) {
-    fprintf(stderr, "%s\n", etcd_error_message(etcd_event_error(event)));
-  }
-  open_tags -= last;
-  if (is_campaign && last) { /* resigned, or lost: told before all that waits in the queue, so nothing is done as leader */
-    etcd_hold_free(leadership), leadership = NULL;
-    if (etcd_event_kind(event) != ETCD_EVENT_LOST && !ending) exit(1); /* it can't campaign at all */
-    if (!ending) campaign(); /* to the end of the line */
-  }
-}
-
-/* What is proclaimed without leadership (any more) is refused, and that is told by the queue. */
-static int proclaim_lines(void) {
-  static uint64_t tag = PROCLAIM;
-  char text[1024], *line;
-  ssize_t length = read(STDIN_FILENO, text, sizeof text - 1);
-  if (length <= 0) return 0;
-  text[length] = '\0';
-  for (line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
-    if (leadership) submit(etcd_request_proclaim(leadership, BYTES(line)), tag++);
-  return 1;
+static void proclaim(etcd_client *client, etcd_hold *leadership, char *line) {
+  etcd_error *error = NULL;
+  etcd_request *request = etcd_request_proclaim(leadership, BYTES(strtok(line, "\n")));
+  check(etcd_call(client, request, 1000, NULL, NULL, &error), error); /* refused if it leads no more */
+  etcd_error_free(error), etcd_request_free(request);
 }
 
 int main(int argc, char **argv) {
+  const char *who = argc > 2 ? argv[2] : "me";
+  etcd_client *client = etcd_open_str(argc > 1 ? argv[1] : "mem://demo");
+  etcd_queue *queue = NULL;
+  etcd_hold *leadership = NULL;
   etcd_event *event;
-  who = argc > 2 ? argv[2] : "me";
-  client = etcd_open_str(argc > 1 ? argv[1] : "mem://demo");
-  setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
-  if (etcd_queue_new(0, &queue, NULL) != ETCD_OK) return 1;
-  submit(etcd_request_observe(BYTES("service/leader")), OBSERVE);
-  campaign();
+  etcd_kv kv;
+  char line[1024];
+  setvbuf(stdout, NULL, _IOLBF, BUFSIZ), setvbuf(stdin, NULL, _IONBF, 0); /* poll() sees what stdin would keep */
+  if (!check(etcd_queue_new(0, &queue, NULL), NULL)) return 1;
+  submit(client, queue, etcd_request_observe(BYTES(NAME)), OBSERVE);
+  submit(client, queue, etcd_request_campaign(BYTES(NAME), BYTES(who)), CAMPAIGN);
   struct pollfd fds[] = {{etcd_queue_fd(queue), POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
-  while (open_tags > 0 && poll(fds, 2, -1) >= 0) {
-    for (; etcd_queue_next(queue, 0, &event) == ETCD_OK; etcd_event_free(event)) take(event);
-    if (fds[1].fd >= 0 && fds[1].revents && !proclaim_lines()) { /* resigns, and the last events still come */
-      ending = 1, fds[1].fd = -1;
-      etcd_queue_cancel(queue, CAMPAIGN), etcd_queue_cancel(queue, OBSERVE);
+  while (poll(fds, 2, -1) >= 0) {
+    for (; etcd_queue_next(queue, 0, &event) == ETCD_OK; etcd_event_free(event)) {
+      if (etcd_event_kind(event) == ETCD_EVENT_LEADER) {
+        if (etcd_reply_kv(etcd_event_reply(event), 0, &kv, sizeof kv) != ETCD_OK) puts("nobody leads");
+        else printf("leader: %.*s\n", (int)kv.value_len, (const char *)kv.value);
+      } else if (etcd_event_kind(event) == ETCD_EVENT_ACQUIRED) {
+        if (check(etcd_queue_take_hold(queue, CAMPAIGN, &leadership), NULL)) puts("leading");
+      } else if (!check(etcd_event_status(event), etcd_event_error(event))) {
+        if (etcd_event_kind(event) != ETCD_EVENT_LOST) return 1; /* it can't campaign, or observe, at all */
+        etcd_hold_free(leadership), leadership = NULL; /* told first of all: nothing is done as leader */
+        submit(client, queue, etcd_request_campaign(BYTES(NAME), BYTES(who)), CAMPAIGN); /* to the end of the line */
+      }
     }
+    if (fds[1].revents && !fgets(line, sizeof line, stdin)) break;
+    if (fds[1].revents && leadership && line[0] != '\n') proclaim(client, leadership, line);
   }
-  etcd_queue_free(queue), etcd_client_close(client, 1000, NULL);
-  return 0;
+  etcd_hold_free(leadership), etcd_queue_free(queue); /* resigns */
+  return !check(etcd_client_close(client, 1000, NULL), NULL);
 }

@@ -4,6 +4,7 @@
 use super::Session;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
+use crate::recipes::inspect;
 use crate::recipes::lock::{self, Place};
 use crate::wait::Deadline;
 
@@ -17,17 +18,10 @@ impl Session {
     /// # Errors
     /// As [`lock::acquire`]; `InvalidArgument` for a TTL of 0 or an empty name.
     pub fn lock(&self, name: &[u8], ttl: u32, deadline: Deadline) -> Result<Place> {
-        self.acquire(name, ttl, &[MARK, lock::who().as_bytes()].concat(), deadline)
-    }
-
-    /// The same with a value of the caller's, for a lock that is not left to its TTL: see [`lock::Hold`].
-    ///
-    /// # Errors
-    /// As [`Session::lock`].
-    pub fn acquire(&self, name: &[u8], ttl: u32, value: &[u8], deadline: Deadline) -> Result<Place> {
+        let value = [MARK, lock::who().as_bytes()].concat();
         let name = self.key(name)?;
         check_ttl(ttl)?;
-        lock::acquire(&self.client, &name, ttl.into(), value, deadline, self.client.closed())
+        lock::acquire(&self.client, &name, ttl.into(), &value, deadline, self.client.closed())
     }
 
     /// Starts the lock's TTL anew, or gives it another one.
@@ -43,7 +37,7 @@ impl Session {
         check_ttl(ttl)?;
         let token = parse_index(index)?;
         let not_held = || not_held(&name, token);
-        let place = lock::find(&self.client, &self.client.context(), &name, token)?.ok_or_else(not_held)?;
+        let place = self.find(&name, token)?;
         let lease = self.client.keep_alive(place.lease)?.ok_or_else(not_held)?;
         if lease.ttl == i64::from(ttl) {
             return Ok(());
@@ -84,12 +78,20 @@ impl Session {
 
     fn unlock_named(&self, name: Vec<u8>, index: &[u8]) -> Result<()> {
         let token = parse_index(index)?;
-        let place = lock::find(&self.client, &self.client.context(), &name, token)?
-            .ok_or_else(|| not_held(&name, token))?;
+        let place = self.find(&name, token)?;
         // Found and gone a moment later is as good as released: nobody holds it by this index.
         let released = lock::release(&self.client, &self.client.context(), &place.key, token);
         // Ending the lease is as good as the release: the place goes with it.
         if self.end_own_lease(&place) { Ok(()) } else { released.map(|_| ()) }
+    }
+
+    fn find(&self, name: &[u8], token: i64) -> Result<KeyValue> {
+        let found = inspect::find(&self.client, &self.client.context(), name, token);
+        // What has a token has an index here.
+        found.map_err(|error| match error.kind() {
+            ErrorKind::NotHeld => not_held(name, token),
+            _ => error,
+        })
     }
 
     /// Ends a lease that served this place alone. Without an answer it ends by itself.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Client, mismatch};
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{ErrorKind, Outcome, Result};
 use crate::model::{Body, LeaseReply, Repeat, Request};
 use crate::sys;
 use crate::transport::Context;
@@ -113,12 +113,5 @@ fn lease_of(body: Body) -> Result<(i64, i64)> {
     match body {
         Body::Lease { id, ttl } => Ok((id, ttl)),
         other => Err(mismatch(&other)),
-    }
-}
-
-impl Lease {
-    /// The error for one that ended too soon.
-    pub fn ended(&self) -> Error {
-        Error::new(ErrorKind::Lost, format!("lease {:x} has ended", self.id))
     }
 }

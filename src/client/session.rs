@@ -1,12 +1,14 @@
-//! Sessions: leases that are kept alive without a thread, each shared by what lives under it. A session ends once, for
-//! good: when the server says so, or when this machine can't be sure any more that it has not.
+//! Sessions: leases that are kept alive without a thread, each shared by what lives under it, or apart, for one user who
+//! leaves it to its TTL. A session ends once, for good: when the server says so, or when this machine can't be sure any
+//! more that it has not.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::clock::Time;
-use super::{Client, Lease};
+use super::{Client, Lease, retry};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::log;
 use crate::model::{Body, Repeat, Reply, Request};
@@ -18,6 +20,9 @@ pub type Lost = Box<dyn FnOnce(Error) + Send>;
 
 /// Told that a session is there, or why not: in the same way.
 pub type Ready = Box<dyn FnOnce(Result<()>) + Send>;
+
+/// Told that somebody's lease is kept alive here now, or why not (`Lost`: it is gone): in the same way.
+pub type Attended = Box<dyn FnOnce(Result<Membership>) + Send>;
 
 /// How long a session without users is kept for the next one.
 const LINGER: Duration = Duration::from_secs(10);
@@ -33,14 +38,16 @@ pub struct Session {
     client: Client,
     id: i64,
     ttl: i64,
+    /// For one user alone. When that goes, the lease is left to its TTL.
+    apart: bool,
     state: Mutex<State>,
 }
 
 struct State {
     stage: Stage,
     timer: Option<Time>,
-    users: HashMap<u64, User>,
-    last_user: u64,
+    /// By what each has under the lease: never the same as another one.
+    users: HashMap<Arc<[u8]>, User>,
     /// When a keep-alive is due, on the clock of the boot time.
     renew_at: Duration,
     /// One is under way.
@@ -49,6 +56,8 @@ struct State {
     idle_since: Option<Duration>,
     /// Something may turn up under it that nobody knows of: it is ended with its last user.
     tainted: bool,
+    /// Why it is not granted yet.
+    trouble: Option<Error>,
 }
 
 enum Stage {
@@ -59,15 +68,18 @@ enum Stage {
 }
 
 struct User {
-    /// What it has under the lease: never the same as another one.
-    name: Vec<u8>,
     lost: Option<Lost>,
+    held: Held,
 }
+
+/// Whether a user ever came to hold what it is named after, as far as it has said so.
+pub type Held = Arc<AtomicBool>;
 
 /// A user's part in a session. Dropping it lets the session go.
 pub struct Membership {
     session: Arc<Session>,
-    key: u64,
+    name: Arc<[u8]>,
+    held: Held,
 }
 
 impl Client {
@@ -75,14 +87,15 @@ impl Client {
     /// used, maybe before this returns; `lost`, once, when it is lost after that.
     pub(crate) fn join_session(&self, ttl: i64, name: &[u8], lost: Lost, ready: Ready) -> Membership {
         let mut sessions = lock(&self.0.sessions.0);
-        let open =
-            sessions.iter().find(|session| session.ttl == ttl && lock(&session.state).is_open_for(name));
+        let open = sessions
+            .iter()
+            .find(|session| session.ttl == ttl && !session.apart && lock(&session.state).is_open_for(name));
         let (session, is_new) = match open {
             Some(session) => (session.clone(), false),
-            None => (Arc::new(Session::new(self, ttl)), true),
+            None => (Arc::new(Session::new(self, sys::random_id(), ttl, false)), true),
         };
         // Under the lock of all, so that nobody else gives the same name to it.
-        let key = lock(&session.state).add(name, lost);
+        let (name, held) = lock(&session.state).add(name, lost);
         if is_new {
             sessions.push(session.clone());
         }
@@ -91,7 +104,42 @@ impl Client {
         if is_new {
             session.grant();
         }
-        Membership { session, key }
+        Membership { session, name, held }
+    }
+
+    /// Whether whoever of this client has that under that lease ever held it; `None`: there is nobody.
+    pub(crate) fn held_by(&self, lease: i64, name: &[u8]) -> Option<Held> {
+        let sessions = lock(&self.0.sessions.0);
+        let session = sessions.iter().find(|session| session.id == lease)?;
+        lock(&session.state).users.get(name).map(|user| user.held.clone())
+    }
+
+    /// Starts the TTL of a lease that somebody else has granted anew, and keeps it alive in a session apart.
+    pub(crate) fn attend(&self, lease: i64, lost: Lost, done: Attended) {
+        let (client, started) = (self.clone(), sys::boot_time());
+        let request = Arc::new(Request::LeaseKeepAlive { id: lease });
+        let told = move |reply: Result<Reply>| {
+            let ttl = reply.and_then(lease_of);
+            done(match ttl {
+                _ if is_gone(&ttl) => Err(ended()),
+                Ok(ttl) => Ok(client.keep(Lease { id: lease, ttl, started }, lost)),
+                Err(error) => Err(error),
+            });
+        };
+        self.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(told));
+    }
+
+    /// Keeps a lease alive in a session apart.
+    pub(crate) fn keep(&self, lease: Lease, lost: Lost) -> Membership {
+        let session = Arc::new(Session::new(self, lease.id, lease.ttl, true));
+        let (name, held) = lock(&session.state).add(b"", lost);
+        lock(&self.0.sessions.0).push(session.clone());
+        session.is_alive(lease);
+        if self.closed().is_triggered() {
+            // Whoever closed it may have seen the sessions before this one was there.
+            session.end(Error::closed());
+        }
+        Membership { session, name, held }
     }
 }
 
@@ -102,7 +150,7 @@ impl Sessions {
         all.iter().for_each(|session| session.end(Error::closed()));
     }
 
-    /// Revokes all of them.
+    /// Revokes all of them that are not left to their TTLs.
     pub fn revoke(&self) {
         let all = std::mem::take(&mut *lock(&self.0));
         for session in all {
@@ -120,14 +168,14 @@ impl State {
             Stage::Alive(lease) => lease.remaining().is_some_and(|left| left > lease.length() / 2),
             Stage::Over(_) => false,
         };
-        usable && !self.tainted && self.users.values().all(|user| user.name != name)
+        usable && !self.tainted && !self.users.contains_key(name)
     }
 
-    fn add(&mut self, name: &[u8], lost: Lost) -> u64 {
-        self.last_user += 1;
+    fn add(&mut self, name: &[u8], lost: Lost) -> (Arc<[u8]>, Held) {
         self.idle_since = None;
-        self.users.insert(self.last_user, User { name: name.into(), lost: Some(lost) });
-        self.last_user
+        let (name, held) = (Arc::<[u8]>::from(name), Held::default());
+        self.users.insert(name.clone(), User { lost: Some(lost), held: held.clone() });
+        (name, held)
     }
 }
 
@@ -150,18 +198,18 @@ impl Lease {
 }
 
 impl Session {
-    fn new(client: &Client, ttl: i64) -> Self {
+    fn new(client: &Client, id: i64, ttl: i64, apart: bool) -> Self {
         let state = State {
             stage: Stage::Granting(Vec::new()),
             timer: None,
             users: HashMap::new(),
-            last_user: 0,
             renew_at: Duration::ZERO,
             renewing: false,
             idle_since: None,
             tainted: false,
+            trouble: None,
         };
-        Session { client: client.clone(), id: sys::random_id(), ttl, state: Mutex::new(state) }
+        Session { client: client.clone(), id, ttl, apart, state: Mutex::new(state) }
     }
 
     fn tell_when_ready(&self, mut state: MutexGuard<State>, ready: Ready) {
@@ -175,19 +223,57 @@ impl Session {
     }
 
     fn grant(self: &Arc<Self>) {
-        let (session, started) = (self.clone(), sys::boot_time());
-        let request = Arc::new(Request::LeaseGrant { id: self.id, ttl: self.ttl });
-        let done = move |reply: Result<Reply>| match reply.and_then(lease_of) {
-            Ok(ttl) => session.is_alive(Lease { id: session.id, ttl, started }),
-            // An attempt whose answer was lost got through before this one: the lease is ours.
-            Err(error)
+        let request = Request::LeaseGrant { id: self.id, ttl: self.ttl };
+        self.begin(request, |session, error| match error {
+            // An attempt whose answer was lost got through before this one: the lease is ours, since nobody knows when.
+            error
                 if error.outcome() == Outcome::Unknown && error.fault().contains("lease already exists") =>
             {
-                session.is_alive(Lease { id: session.id, ttl: session.ttl, started });
+                session.take_up();
             }
-            Err(error) => session.lose(error),
+            error => session.not_granted(error),
+        });
+    }
+
+    /// Starts the TTL of a lease that was granted before.
+    fn take_up(self: &Arc<Self>) {
+        self.begin(Request::LeaseKeepAlive { id: self.id }, |session, error| match error {
+            error if error.kind() == ErrorKind::LeaseNotFound => session.grant(),
+            error => session.not_granted(error),
+        });
+    }
+
+    fn begin(self: &Arc<Self>, request: Request, failed: fn(&Arc<Self>, Error)) {
+        let (session, started) = (self.clone(), sys::boot_time());
+        let done = move |reply: Result<Reply>| match reply.and_then(lease_of) {
+            Ok(ttl) if ttl > 0 => session.is_alive(Lease { id: session.id, ttl, started }),
+            Ok(_) => session.grant(),
+            Err(error) => failed(&session, error),
         };
-        self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
+        self.client.submit_as(Arc::new(request), Repeat::Harmless, Deadline::NEVER, Box::new(done));
+    }
+
+    /// What may pass is tried again for as long as somebody waits for it; a server that never answered anything is not
+    /// waited for: it may be none.
+    fn not_granted(self: &Arc<Self>, error: Error) {
+        let mut state = lock(&self.state);
+        let may_pass = retry::may_pass(&error) && error.outcome() != Outcome::NotSent;
+        if !may_pass || state.users.is_empty() || !matches!(state.stage, Stage::Granting(_)) {
+            drop(state);
+            return self.lose(error);
+        }
+        log::warning!("grant lease {:x}: {error}", self.id);
+        state.trouble = Some(error.clone());
+        let session = self.clone();
+        let again = move || {
+            let wanted = !lock(&session.state).users.is_empty();
+            if wanted { session.grant() } else { session.lose(error) }
+        };
+        let at = Instant::now() + AGAIN;
+        if self.client.0.clock.set(at, Box::new(again)).is_err() {
+            drop(state);
+            self.lose(Error::closed());
+        }
     }
 
     fn is_alive(self: &Arc<Self>, lease: Lease) {
@@ -255,13 +341,9 @@ impl Session {
         let mut state = lock(&self.state);
         state.renewing = false;
         let Stage::Alive(lease) = &mut state.stage else { return };
-        let gone = match &ttl {
-            Ok(ttl) => *ttl <= 0,
-            Err(error) => error.kind() == ErrorKind::LeaseNotFound,
-        };
-        if gone {
+        if is_gone(&ttl) {
             drop(state);
-            return self.lose(Error::new(ErrorKind::Lost, "its lease has ended"));
+            return self.lose(ended());
         }
         // What is lost never comes back to life, also when the answer is good news that came too late.
         match ttl {
@@ -281,7 +363,7 @@ impl Session {
 
     /// It is over; everybody is told.
     fn lose(&self, error: Error) {
-        lock(&self.client.0.sessions.0).retain(|session| session.id != self.id);
+        lock(&self.client.0.sessions.0).retain(|session| !std::ptr::eq(&**session, self));
         self.end(error);
     }
 
@@ -305,8 +387,11 @@ impl Session {
         self.revoke();
     }
 
-    /// Ends the lease. Without an answer it ends by itself.
+    /// Ends the lease, unless it is left to its TTL. Without an answer it ends by itself.
     fn revoke(&self) {
+        if self.apart {
+            return;
+        }
         let request = Arc::new(Request::LeaseRevoke { id: self.id });
         self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(|_| {}));
     }
@@ -319,18 +404,50 @@ fn lease_of(reply: Reply) -> Result<i64> {
     }
 }
 
+/// What an answer to a keep-alive says of a lease that is there no more.
+fn is_gone(ttl: &Result<i64>) -> bool {
+    match ttl {
+        Ok(ttl) => *ttl <= 0,
+        Err(error) => error.kind() == ErrorKind::LeaseNotFound,
+    }
+}
+
+fn ended() -> Error {
+    Error::new(ErrorKind::Lost, "its lease has ended")
+}
+
 impl Membership {
     /// The lease's id.
     pub fn lease(&self) -> i64 {
         self.session.id
     }
 
-    /// What is left of the time in which the lease is there for sure; `None`: it is lost, or may be.
-    pub fn remaining(&self) -> Option<Duration> {
+    /// The lease as it was renewed last; `None`: it is not there yet, or lost.
+    pub fn granted(&self) -> Option<Lease> {
         match &lock(&self.session.state).stage {
-            Stage::Alive(lease) => lease.remaining(),
+            Stage::Alive(lease) => Some(*lease),
             _ => None,
         }
+    }
+
+    /// Says that what it is named after is held now.
+    pub fn set_held(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// Why the lease is not there yet.
+    pub fn trouble(&self) -> Option<Error> {
+        lock(&self.session.state).trouble.clone()
+    }
+
+    /// Whether the lease is this user's alone, and left to its TTL.
+    pub fn is_apart(&self) -> bool {
+        self.session.apart
+    }
+
+    /// What is left of the time in which the lease is there for sure; `None`: it is lost, or may be.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.granted().and_then(|lease| lease.remaining())
     }
 
     /// Whether nobody else has anything under the lease.
@@ -348,16 +465,65 @@ impl Membership {
 impl Drop for Membership {
     fn drop(&mut self) {
         let mut state = lock(&self.session.state);
-        let user = state.users.remove(&self.key);
-        let (is_last, tainted) = (state.users.is_empty(), state.tainted);
-        if is_last && !tainted {
+        let user = state.users.remove(&self.name);
+        let is_last = state.users.is_empty();
+        let is_over = is_last && (state.tainted || self.session.apart);
+        if is_last && !is_over {
             state.idle_since = Some(sys::boot_time());
             self.session.set_timer(&mut state);
         }
         drop(state);
         drop(user);
-        if is_last && tainted {
+        if is_over {
             self.session.retire();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Options;
+
+    #[test]
+    fn trust_ends_before_the_lease_and_counts_from_the_sending() {
+        let started = Duration::from_secs(1000);
+        let until = |ttl| Lease { id: 1, ttl, started }.sure_until() - started;
+        assert_eq!(until(2), Duration::from_millis(1500));
+        assert_eq!(until(10), Duration::from_secs(9));
+        assert_eq!(until(100), Duration::from_secs(90));
+    }
+
+    #[test]
+    fn a_session_whose_time_was_over_once_is_not_revived_by_a_late_renewal() {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://").unwrap();
+        let client = Client::open(options).unwrap();
+        let lease = Lease { id: 1, ttl: 60, started: sys::boot_time() };
+        let member = client.keep(lease, Box::new(|_| {}));
+        assert!(member.remaining().is_some());
+        // The server still has the lease and would renew it: this process slept, and others may know.
+        let over = Lease { started: lease.started - Duration::from_secs(60), ..lease };
+        lock(&member.session.state).stage = Stage::Alive(over);
+        member.session.renewed(sys::boot_time(), Ok(60));
+        assert!(member.remaining().is_none());
+    }
+
+    #[test]
+    fn what_is_apart_is_left_to_its_ttl_and_what_is_shared_is_not() {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://").unwrap();
+        let client = Client::open(options).unwrap();
+        let lease = client.grant(60).unwrap().id;
+        let (told, attended) = std::sync::mpsc::channel();
+        client.attend(lease, Box::new(|_| {}), Box::new(move |member| told.send(member).unwrap()));
+        let member = attended.recv().unwrap().unwrap();
+        assert!(member.is_apart() && member.remaining().is_some());
+        let shared = client.join_session(60, b"l", Box::new(|_| {}), Box::new(|_| {}));
+        assert!(shared.lease() != lease && !shared.is_apart());
+        drop(member);
+        client.0.sessions.revoke();
+        let left = |id| client.time_to_live(id, false).unwrap().is_some();
+        assert!(left(lease) && !left(shared.lease()));
     }
 }

@@ -9,7 +9,7 @@ use libc::c_int;
 use super::client::{client, deadline, place, token};
 use super::handle::{self, Shared, Table};
 use super::queue::{etcd_queue, queue};
-use super::request::{RequestValue, Wanted, begun_with, bytes, change, etcd_request};
+use super::request::{self, RequestValue, begun_with, bytes, change, etcd_request};
 use super::status::{etcd_error, etcd_status, get, run, run_plain};
 use super::types::etcd_client;
 use crate::client::queue::{Hold, Ticket, What};
@@ -17,10 +17,11 @@ use crate::client::{Answer, Client, Operation, Steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{KeyValue, Reply};
 use crate::recipes::election::{Audience, Observer};
-use crate::recipes::inspect;
-use crate::recipes::lock::contender::{self, Contender, Ended, Owner};
+use crate::recipes::inspect::{self, Which};
+use crate::recipes::lock::contender::{Contender, Ended, Owner, Wanted};
+use crate::recipes::lock::{Waiting, who};
 use crate::transport::Context;
-use crate::wait::{Cancel, Deadline, Interrupted, Mailbox};
+use crate::wait::{Deadline, Interrupted, Mailbox};
 
 /// A held lock or leadership. Kept alive by the library until it is released, freed, or lost; once lost, for good.
 pub struct etcd_hold {
@@ -47,14 +48,55 @@ fn contender(hold: *const etcd_hold) -> Result<Contender> {
 pub(crate) struct LockDraft {
     pub name: Vec<u8>,
     pub ttl: i64,
-    pub value: Vec<u8>,
+    /// `None`: who this process is.
+    pub value: Option<Vec<u8>>,
+    pub join: bool,
 }
 
 impl LockDraft {
-    fn wanted(&self, until: Deadline) -> contender::Wanted {
-        let LockDraft { name, ttl, value } = self.clone();
-        contender::Wanted { name, ttl, value, until }
+    fn new(name: Vec<u8>, value: Option<Vec<u8>>) -> Self {
+        LockDraft { name, ttl: DEFAULT_TTL, value, join: false }
     }
+
+    fn begin(&self, client: &Client, until: Deadline, owner: Arc<dyn Owner>) -> Contender {
+        let LockDraft { name, ttl, value, join } = self.clone();
+        let wanted = |value| Wanted { name, ttl, value, until };
+        match join {
+            true => Contender::joining(client, wanted(value.unwrap_or_default()), owner),
+            false => Contender::new(client, wanted(value.unwrap_or_else(|| who().into_bytes())), owner),
+        }
+    }
+}
+
+/// A place in a lock's queue, and what is to become of it.
+#[derive(Clone)]
+pub(crate) struct PlaceDraft {
+    name: Vec<u8>,
+    token: i64,
+    pub value: Option<Vec<u8>>,
+    deed: Deed,
+}
+
+type Deed = fn(&Client, &Context, &[u8], Which) -> Result<Answer>;
+
+impl PlaceDraft {
+    pub fn operation(&self) -> Result<Operation> {
+        let PlaceDraft { name, token, value, deed } = self.clone();
+        let which = match value {
+            None => Which::Token(token),
+            Some(value) if token == 0 => Which::Value(value),
+            Some(_) => {
+                return Err(Error::invalid("a place is named by its token or by its value, not by both"));
+            }
+        };
+        Ok(Operation::Recipe(Arc::new(move |client, context| deed(client, context, &name, which.clone()))))
+    }
+}
+
+unsafe fn place_of(name: *const u8, len: usize, token: i64, deed: Deed) -> *mut etcd_request {
+    // SAFETY: as promised by the caller.
+    let name = unsafe { named(name, len) };
+    begun_with(name.map(|name| RequestValue::place(PlaceDraft { name, token, value: None, deed })))
 }
 
 /// The TTL of a lock unless the request says otherwise, in seconds.
@@ -65,15 +107,16 @@ pub(crate) const DEFAULT_TTL: i64 = 10;
 ///
 /// name: the lock's name, not empty; copied. What it is known by: the keys NAME/….
 /// Fields: ETCD_FIELD_TTL (seconds, 10 unless set) is how long it outlives a holder that died; ETCD_FIELD_VALUE is
-///   information for people who look at the queue.
+///   information for people who look at the queue. ETCD_FIELD_JOIN (0 unless set): 1 shares the place of whoever has the
+///   same value, which has to be set then: waiting or held, with its token and TTL; without such a place it queues. So a
+///   program that was started again goes on where it was, as long as its lease lives. What is shared is no longer one
+///   holder's: it is released for all by whoever releases it first, and its loss is told to each. Whoever has joined and
+///   gives up while it waits leaves the place to the others.
 /// Returns a request for etcd_request_free().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_lock(name: *const u8, name_len: usize) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
-    begun_with(unsafe { named(name, name_len) }.map(|name| {
-        let value = crate::recipes::lock::who().into_bytes();
-        RequestValue::lock(LockDraft { name, ttl: DEFAULT_TTL, value })
-    }))
+    begun_with(unsafe { named(name, name_len) }.map(|name| RequestValue::lock(LockDraft::new(name, None))))
 }
 
 /// Wants the leadership of an election: as etcd_request_lock(), in one queue with `etcdctl elect`.
@@ -90,11 +133,7 @@ pub unsafe extern "C" fn etcd_request_campaign(
     // SAFETY: as promised by the caller.
     let given =
         unsafe { named(name, name_len).and_then(|name| Ok((name, bytes(value, value_len, "value")?))) };
-    begun_with(
-        given.map(|(name, value)| {
-            RequestValue::lock(LockDraft { name, ttl: DEFAULT_TTL, value: value.to_vec() })
-        }),
-    )
+    begun_with(given.map(|(name, value)| RequestValue::lock(LockDraft::new(name, Some(value.to_vec())))))
 }
 
 /// Follows an election: for etcd_submit() only. Its events (ETCD_EVENT_LEADER) tell who leads, beginning with now: each
@@ -137,11 +176,31 @@ pub unsafe extern "C" fn etcd_request_lock_queue(name: *const u8, name_len: usiz
     })
 }
 
+/// Finds a place in a lock's queue, whoever made it.
+///
+/// name: as in etcd_request_lock(). token: the place's. 0: ETCD_FIELD_VALUE tells it, the value of that place and no other.
+/// Returns a request for etcd_request_free(). Its reply has the place's key, and a child as in etcd_request_lock_queue().
+///   ETCD_ERR_NOT_HELD: there is none. ETCD_ERR_INVALID_ARGUMENT: several have the value; the message has their tokens.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn etcd_request_lock_find(
+    name: *const u8,
+    name_len: usize,
+    token: i64,
+) -> *mut etcd_request {
+    // SAFETY: as promised by the caller.
+    unsafe {
+        place_of(name, name_len, token, |client, context, name, which| {
+            let (revision, place) = inspect::look_at(client, context, name, which)?;
+            Ok(Answer::Places(revision, vec![(place.kv, place.ttl)]))
+        })
+    }
+}
+
 /// Takes a place out of a lock's queue, whoever made it: breaks the lock if it is the holder's, who is told.
 ///
-/// name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken.
+/// name: as in etcd_request_lock(). token: the place's; so nobody else's is ever broken. 0: as in etcd_request_lock_find().
 /// Returns a request for etcd_request_free(). Its reply has the key that was removed, and the revision at which it was.
-///   ETCD_ERR_NOT_HELD: there is none.
+///   ETCD_ERR_NOT_HELD: there is none. ETCD_ERR_INVALID_ARGUMENT: several have the value; nothing was removed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_lock_break(
     name: *const u8,
@@ -149,17 +208,19 @@ pub unsafe extern "C" fn etcd_request_lock_break(
     token: i64,
 ) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
-    recipe(unsafe { named(name, name_len) }, move |client, context, name| {
-        let (revision, place) = inspect::break_lock(client, context, name, token)?;
-        Ok(Answer::Reply(Reply::of_range(revision, vec![place])))
-    })
+    unsafe {
+        place_of(name, name_len, token, |client, context, name, which| {
+            let (revision, place) = inspect::break_lock(client, context, name, which)?;
+            Ok(Answer::Reply(Reply::of_range(revision, vec![place])))
+        })
+    }
 }
 
 /// Starts the TTL of a place in a lock's queue anew, whoever made it.
 ///
-/// name: as in etcd_request_lock(). token: the place's.
+/// name: as in etcd_request_lock(). token: the place's. 0: as in etcd_request_lock_find().
 /// Returns a request for etcd_request_free(). Its reply has ETCD_FIELD_LEASE and ETCD_FIELD_TTL. ETCD_ERR_NOT_HELD:
-///   there is none.
+///   there is none. ETCD_ERR_INVALID_ARGUMENT: several have the value.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_lock_renew(
     name: *const u8,
@@ -167,10 +228,12 @@ pub unsafe extern "C" fn etcd_request_lock_renew(
     token: i64,
 ) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
-    recipe(unsafe { named(name, name_len) }, move |client, context, name| {
-        let place = inspect::renew(client, context, name, token)?;
-        Ok(Answer::Reply(Reply::of_lease(place.lease.id, place.lease.ttl)))
-    })
+    unsafe {
+        place_of(name, name_len, token, |client, context, name, which| {
+            let place = inspect::renew(client, context, name, which)?;
+            Ok(Answer::Reply(Reply::of_lease(place.lease.id, place.lease.ttl)))
+        })
+    }
 }
 
 /// Releases a hold.
@@ -270,45 +333,23 @@ pub unsafe extern "C" fn etcd_acquire(
         run(err, || {
             let out = place(out)?;
             let client = self::client(client)?;
-            let Wanted::Lock(draft) = handle::value::<RequestValue>(request)?.wanted()? else {
+            let request::Wanted::Lock(draft) = handle::value::<RequestValue>(request)?.wanted()? else {
                 return Err(Error::invalid("the request is no lock and no campaign"));
             };
             let (until, cancel) = (deadline(timeout_ms)?, token(cancel)?);
-            let told = Mailbox::default();
-            let owner = Arc::new(Waiting(told.clone()));
-            let contender = Contender::new(&client, draft.wanted(until), owner);
-            let acquired = told.recv(Deadline::NEVER, &cancel).unwrap_or_else(|_| {
-                contender.cancel();
-                // Held after all, or out of the queue: either way it is told.
-                told.recv(Deadline::NEVER, Cancel::NEVER).unwrap_or_else(|_| Err(Error::canceled()))
-            });
-            acquired?;
+            let told = Waiting::default();
+            let contender = draft.begin(&client, until, Arc::new(told.clone()));
+            told.wait(&contender, &cancel)?;
             *out = handle::give(HoldHandle(contender)) as *mut etcd_hold;
             Ok(())
         })
     }
 }
 
-/// Hands the end of a wait to the thread that waits.
-struct Waiting(Mailbox<Result<()>>);
-
-impl Owner for Waiting {
-    fn acquired(&self, _: &Contender) {
-        self.0.push(Ok(()));
-    }
-
-    fn ended(&self, how: Ended) {
-        self.0.push(Err(match how {
-            Ended::Failed(error) | Ended::Lost(error) => error,
-            Ended::Released(_) => Error::canceled(),
-        }));
-    }
-}
-
 /// Starts to want a lock for a queue.
 pub(crate) fn submit_lock(client: &Client, draft: &LockDraft, ticket: Ticket, until: Deadline) {
     let owner = Arc::new(Queued(ticket.clone()));
-    let contender = Contender::new(client, draft.wanted(until), owner);
+    let contender = draft.begin(client, until, owner);
     ticket.ends_by(move || contender.cancel());
 }
 

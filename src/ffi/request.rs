@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 use super::handle::{self, Value};
-use super::hold::LockDraft;
+use super::hold::{LockDraft, PlaceDraft};
 use super::status::{etcd_status, run_plain};
 use crate::client::{Operation, WatchMode};
 use crate::error::{Error, ErrorKind, Result};
@@ -79,8 +79,11 @@ pub const ETCD_FIELD_PHYSICAL: i32 = 50;
 /// List the lease's keys, too. 1 or 0. lease_ttl.
 pub const ETCD_FIELD_KEYS: i32 = 51;
 
-/// What a lock's place says to people who look at the queue. Bytes. Lock.
+/// What a lock's place says to people who look at the queue; of a place in a queue: what it must say. Bytes. Lock,
+/// lock_find, lock_break, lock_renew.
 pub const ETCD_FIELD_VALUE: i32 = 52;
+/// Share the place in the queue that has the same value, if there is one. 1 or 0. Lock, campaign.
+pub const ETCD_FIELD_JOIN: i32 = 53;
 
 /// Sort by the key's bytes.
 pub const ETCD_SORT_BY_KEY: i32 = 0;
@@ -165,6 +168,7 @@ enum Draft {
     StatusOfAll,
     SyncMembers,
     Lock(LockDraft),
+    Place(PlaceDraft),
     Observe(Vec<u8>),
     Done(Operation),
 }
@@ -262,6 +266,7 @@ impl RequestValue {
             Draft::StatusOfAll => Operation::StatusOfAll,
             Draft::SyncMembers => Operation::SyncMembers,
             Draft::Lock(draft) => return Ok(Wanted::Lock(draft.clone())),
+            Draft::Place(draft) => draft.operation()?,
             Draft::Observe(name) => return Ok(Wanted::Observe(name.clone())),
             Draft::Done(operation) => operation.clone(),
         };
@@ -345,6 +350,7 @@ impl RequestValue {
             (Draft::Put { when, .. } | Draft::Delete { when, .. }, ETCD_FIELD_IF_CREATE_REVISION) => {
                 when.create_revision = Some(natural()?);
             }
+            (Draft::Lock(draft), ETCD_FIELD_JOIN) => draft.join = flag()?,
             (Draft::Lock(draft), ETCD_FIELD_TTL) if value > 0 => draft.ttl = value,
             (Draft::Lock(_), ETCD_FIELD_TTL) => {
                 return Err(Error::invalid("a lock needs a TTL of at least one second"));
@@ -369,7 +375,8 @@ impl RequestValue {
             (Draft::Put { when, .. } | Draft::Delete { when, .. }, ETCD_FIELD_IF_VALUE) => {
                 when.value = Some(bytes.to_vec());
             }
-            (Draft::Lock(draft), ETCD_FIELD_VALUE) => draft.value = bytes.to_vec(),
+            (Draft::Lock(draft), ETCD_FIELD_VALUE) => draft.value = Some(bytes.to_vec()),
+            (Draft::Place(draft), ETCD_FIELD_VALUE) => draft.value = Some(bytes.to_vec()),
             (_, ETCD_FIELD_RANGE_END) => {
                 self.range().ok_or_else(|| wrong_field(field))?.end = bytes.to_vec();
             }
@@ -439,6 +446,11 @@ impl RequestValue {
     /// One for a lock.
     pub fn lock(draft: LockDraft) -> Self {
         Self::new(Draft::Lock(draft))
+    }
+
+    /// One for a place in a lock's queue.
+    pub fn place(draft: PlaceDraft) -> Self {
+        Self::new(Draft::Place(draft))
     }
 
     /// One for an election's leaders.

@@ -1,11 +1,13 @@
 //! Locks, which stand on all of the rest: fair, given up without a trace, lost with their lease.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use etcd::ErrorKind;
 use etcd::classic::Session;
 use etcd::model::*;
-use etcd::recipes::lock::{self, Hold, Place};
+use etcd::recipes::lock::contender::{Contender, Wanted};
+use etcd::recipes::lock::{self, Place, Waiting};
 use etcd::wait::{Cancel, Deadline};
 
 use crate::cases;
@@ -74,14 +76,15 @@ fn a_waiter_without_its_lease_does_not_hold(on: &Subject) {
 }
 
 fn a_hold_outlives_its_ttl_and_ends_with_its_key(on: &Subject) {
-    let place = lock::acquire(&on.client, b"l", 2, b"", Deadline::NEVER, Cancel::NEVER).unwrap();
-    let (told, lost) = std::sync::mpsc::channel();
-    let hold = Hold::keep(&on.client, place.clone(), move |error| told.send(error.kind()).unwrap()).unwrap();
+    let told = Waiting::default();
+    let wanted = Wanted { name: b"l".to_vec(), ttl: 2, value: Vec::new(), until: Deadline::NEVER };
+    let contender = Contender::new(&on.client, wanted, Arc::new(told.clone()));
+    told.wait(&contender, Cancel::NEVER).unwrap();
     std::thread::sleep(Duration::from_secs(3));
-    assert!(hold.is_held());
-    on.client.delete(KeyRange::key(&place.key[..])).unwrap();
-    assert_eq!(lost.recv_timeout(Duration::from_secs(5)), Ok(ErrorKind::Lost));
-    assert!(!hold.is_held());
+    assert!(contender.remaining().is_some());
+    on.client.delete(KeyRange::key(contender.key())).unwrap();
+    assert_eq!(told.wait(&contender, Cancel::NEVER).unwrap_err().kind(), ErrorKind::Lost);
+    assert!(contender.remaining().is_none());
 }
 
 fn the_classic_functions_list_set_and_watch(on: &Subject) {

@@ -45,6 +45,13 @@ pub fn want_until(client: &Client, name: &str, ttl: i64, until: Deadline) -> One
     One { contender: Contender::new(client, wanted, Arc::new(Told(sender))), told }
 }
 
+/// Wants the lock, and the place of whoever has this value.
+pub fn join(client: &Client, name: &str, ttl: i64, value: &str, until: Deadline) -> One {
+    let (sender, told) = channel();
+    let wanted = Wanted { name: name.into(), ttl, value: value.into(), until };
+    One { contender: Contender::joining(client, wanted, Arc::new(Told(sender))), told }
+}
+
 /// Takes the lock, which is free.
 pub fn take(client: &Client, name: &str, ttl: i64) -> One {
     let one = want(client, name, ttl);

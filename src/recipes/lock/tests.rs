@@ -2,6 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::options::Options;
+use crate::sys;
+use crate::wait::Deadline;
 
 fn client() -> Client {
     let mut options = Options::new();
@@ -51,31 +53,39 @@ fn data_and_other_locks_below_the_name_block_nobody() {
 }
 
 #[test]
-fn a_hold_outlives_its_ttl_and_a_released_one_lets_the_next_in() {
+fn a_lock_is_left_to_its_ttl_which_runs_from_the_moment_it_is_held() {
     let client = client();
-    let place = take(&client, 2, Duration::ZERO).unwrap();
-    let token = place.token;
-    let hold = Hold::keep(&client, place, |error| panic!("{error}")).unwrap();
-    assert!(take(&client, 2, Duration::from_secs(3)).is_err(), "renewed by itself");
-    assert!(hold.is_held());
-    assert!(hold.release().unwrap());
-    assert!(take(&client, 2, Duration::from_secs(1)).unwrap().token > token);
+    let held = take(&client, 2, Duration::ZERO).unwrap();
+    // Kept alive as long as it waits, which is until the first one's TTL is over.
+    let next = take(&client, 2, Duration::from_secs(10)).unwrap();
+    let taken = sys::boot_time();
+    assert!(next.token > held.token && next.lease.id != held.lease.id);
+    assert!(taken - next.lease.started < Duration::from_millis(150), "{:?}", taken - next.lease.started);
+    take(&client, 2, Duration::from_secs(10)).unwrap();
+    let lasted = sys::boot_time() - taken;
+    assert!(lasted > Duration::from_millis(1800), "{lasted:?}");
 }
 
 #[test]
-fn a_lost_hold_says_so_at_once_and_stays_lost() {
+fn who_waits_while_its_place_is_moved_to_another_lease_goes_on_under_that() {
     let client = client();
-    let place = take(&client, 30, Duration::ZERO).unwrap();
-    let lost = Mailbox::default();
-    let told = lost.clone();
-    let hold = Hold::keep(&client, place.clone(), move |error| told.push(error.kind())).unwrap();
-    client.delete(KeyRange::key(&place.key[..])).unwrap();
-    assert_eq!(lost.recv(Deadline::after(Duration::from_secs(1)), Cancel::NEVER), Ok(ErrorKind::Lost));
-    assert!(!hold.is_held());
-    let again = PutRequest { lease: place.lease.id, ..PutRequest::new(place.key.clone(), "") };
-    client.call(&Request::Put(again)).unwrap();
-    assert!(!hold.is_held());
-    assert!(!hold.release().unwrap(), "it was not held any more");
+    let held = take(&client, 60, Duration::ZERO).unwrap();
+    let (waiting, other) = (client.clone(), client.grant(2).unwrap().id);
+    let waiter = std::thread::spawn(move || take(&waiting, 60, Duration::from_secs(30)));
+    let own = loop {
+        let (_, queue) = client.range(RangeRequest::new(KeyRange::prefix("l/"))).unwrap();
+        if let Some(own) = queue.kvs.into_iter().find(|kv| kv.key != held.key) {
+            break own;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    client.put(&own.key[..], &own.value[..], other).unwrap();
+    client.revoke(own.lease).unwrap();
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!waiter.is_finished(), "kept alive beyond its new TTL");
+    assert!(leave(&client, &held).unwrap());
+    let place = waiter.join().unwrap().unwrap();
+    assert_eq!((place.token, place.lease.id, place.lease.ttl), (own.create_revision, other, 2));
 }
 
 #[test]

@@ -502,6 +502,7 @@ RUN(etcd_request_observe) {
 }
 RUNS(etcd_request_leader, etcd_request_leader(BYTES))
 RUNS(etcd_request_lock_queue, etcd_request_lock_queue(BYTES))
+RUN(etcd_request_lock_find) { return run(etcd_request_lock_find(BYTES, a->wide)); }
 RUN(etcd_request_lock_break) { return run(etcd_request_lock_break(BYTES, a->wide)); }
 RUN(etcd_request_lock_renew) { return run(etcd_request_lock_renew(BYTES, a->wide)); }
 RUN(etcd_request_release) {
@@ -677,6 +678,7 @@ static const row table[] = {
   ROW(etcd_request_observe, NONE, NONE, NONE, ETCD_OK, DATA, 0, LONG, 0),
   ROW(etcd_request_leader, NONE, NONE, NONE, ETCD_OK, DATA, 0, EMPTY | LONG, 0),
   ROW(etcd_request_lock_queue, NONE, NONE, NONE, ETCD_OK, DATA, 0, EMPTY | LONG, 0),
+  ROW(etcd_request_lock_find, NONE, NONE, NONE, ETCD_ERR_NOT_HELD, DATA, 0, EMPTY | LONG | ANY, 0),
   ROW(etcd_request_lock_break, NONE, NONE, NONE, ETCD_ERR_NOT_HELD, DATA, 0, EMPTY | LONG | ANY, 0),
   ROW(etcd_request_lock_renew, NONE, NONE, NONE, ETCD_ERR_NOT_HELD, DATA, 0, EMPTY | LONG | ANY, 0),
   ROW(etcd_request_release, HOLD, NONE, NONE, ETCD_OK, 0, 0, 0, 0),
@@ -1001,11 +1003,49 @@ static void locks(void) {
   }
   function = "a token that nobody has";
   for (int at = 0; at < 5; at++) {
+    IS(ETCD_ERR_NOT_HELD, run(etcd_request_lock_find(bytes("held"), 4, tokens[at])));
     IS(ETCD_ERR_NOT_HELD, run(etcd_request_lock_break(bytes("held"), 4, tokens[at])));
     IS(ETCD_ERR_NOT_HELD, run(etcd_request_lock_renew(bytes("held"), 4, tokens[at])));
   }
+  IS(ETCD_OK, run(etcd_request_lock_find(bytes("held"), 4, etcd_hold_token(hold))));
   IS(ETCD_OK, run(etcd_request_lock_renew(bytes("held"), 4, etcd_hold_token(hold))));
   CHECK(etcd_hold_is_held(hold));
+  function = "a value that names a place";
+  for (int by = 0; by < 3; by++) { /* nobody's, none, and one beside a token */
+    static const etcd_status wants[] = {ETCD_ERR_NOT_HELD, ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_INVALID_ARGUMENT};
+    etcd_request *force = etcd_request_lock_break(bytes("held"), 4, by == 2 ? etcd_hold_token(hold) : 0);
+    IS(ETCD_OK, etcd_request_set_bytes(force, ETCD_FIELD_VALUE, bytes("nobody"), by == 1 ? 0 : 6));
+    IS(wants[by], run(force));
+  }
+  CHECK(etcd_hold_is_held(hold));
+  function = "a place that is shared";
+  etcd_hold *both[2] = {NULL, NULL};
+  for (int at = 0; at < 2; at++) {
+    etcd_request *sharing = etcd_request_lock(bytes("shared"), 6);
+    IS(ETCD_OK, etcd_request_set_int(sharing, ETCD_FIELD_JOIN, 1));
+    IS(ETCD_OK, etcd_request_set_bytes(sharing, ETCD_FIELD_VALUE, bytes("us"), 2));
+    IS(ETCD_OK, etcd_acquire((etcd_client *)good[CLIENT], sharing, 10000, NULL, &both[at], NULL));
+    etcd_request_free(sharing);
+  }
+  CHECK(etcd_hold_token(both[0]) > 0 && etcd_hold_token(both[0]) == etcd_hold_token(both[1]));
+  IS(ETCD_OK, run(etcd_request_release(both[1])));
+  IS(ETCD_ERR_NOT_HELD, run(etcd_request_release(both[0]))); /* it was released for both */
+  etcd_hold_free(both[0]);
+  etcd_hold_free(both[1]);
+  function = "a place that is joined";
+  for (int with = 0; with < 2; with++) { /* a value to know it by, or none */
+    etcd_request *joining = etcd_request_lock(bytes("held"), 4);
+    etcd_hold *joined = LEFT_OVER(etcd_hold);
+    etcd_request *queue = etcd_request_lock_queue(bytes("held"), 4);
+    IS(ETCD_ERR_INVALID_ARGUMENT, etcd_request_set_int(queue, ETCD_FIELD_JOIN, 1));
+    etcd_request_free(queue);
+    IS(ETCD_OK, etcd_request_set_int(joining, ETCD_FIELD_JOIN, 1));
+    IS(ETCD_OK, with ? etcd_request_set_bytes(joining, ETCD_FIELD_VALUE, bytes("v"), 1) : ETCD_OK);
+    IS(with ? ETCD_ERR_TIMEOUT : ETCD_ERR_INVALID_ARGUMENT,
+       etcd_acquire((etcd_client *)good[CLIENT], joining, 0, NULL, &joined, NULL));
+    CHECK(joined == NULL);
+    etcd_request_free(joining);
+  }
   function = "etcd_acquire";
   etcd_request *again = etcd_request_lock(bytes("held"), 4);
   etcd_hold *other = LEFT_OVER(etcd_hold);
