@@ -111,6 +111,8 @@ impl Inner {
         if std::mem::replace(&mut state.moving, true) {
             return;
         }
+        // Whoever waits looks again when that is done.
+        state.busy = true;
         drop(state);
         let inner = self.clone();
         self.client.attend(lease, self.lost(), Box::new(move |member| inner.attends(member)));
@@ -118,7 +120,7 @@ impl Inner {
 
     fn attends(self: &Arc<Self>, member: Result<Membership>) {
         let mut state = lock(&self.state);
-        state.moving = false;
+        (state.moving, state.busy) = (false, false);
         match member {
             // A lost hold never comes back to life, also when the answer is good news that came too late.
             Ok(member) if state.stage == Stage::Holds && state.sure().is_none() => {
