@@ -6,6 +6,7 @@ const { library } = require('./library.js');
 const { COUNTER, PACKED, ALARM, ALARM_ACTION } = require('./raw.js');
 const { Queue } = require('./queue.js');
 const { Watch, Source } = require('./watch.js');
+const { Place, Lock, Leadership, leaderOf } = require('./lock.js');
 const { Transaction } = require('./txn.js');
 const requests = require('./requests.js');
 const replies = require('./replies.js');
@@ -111,7 +112,8 @@ class Client {
   #raw;
   #native;
   #queue;
-  #watches = new Set();
+  /** What goes on until it is ended: watches, observers, locks. */
+  #lasting = new Set();
   #closing = null;
 
   constructor(where) {
@@ -177,18 +179,26 @@ class Client {
     const { signal, maxBytes = 0, batches = false, states = false, ref = false } = object(options, 'options of watch');
     flag(batches, '`batches`');
     flag(states, '`states`');
-    flag(ref, '`ref`');
-    const settings = { timeout: timeout(options?.timeout), maxBytes: whole(maxBytes, '`maxBytes`'), batches, states, ref };
-    abortSignal(signal);
-    let forget;
-    const onEnd = source => {
-      this.#watches.delete(source);
-      forget?.();
-    };
-    const source = this.#begin(plan, request => new Source(this.#raw, this.#native.handle, request, settings, onEnd));
-    this.#watches.add(source);
-    forget = endOnAbort(source, signal);
-    return new Watch(source);
+    const limit = timeout(options?.timeout);
+    return this.#follow(plan, { timeout: limit, maxBytes: whole(maxBytes, '`maxBytes`'), batches, states, ref }, signal);
+  }
+
+  async lock(name, options) {
+    return new Lock(await this.#hold(requests.lock(name, options), options));
+  }
+
+  async elect(name, options) {
+    return new Leadership(await this.#hold(requests.campaign(name, options), options));
+  }
+
+  observe(name, options) {
+    const plan = requests.observe(name, options);
+    const { signal, ref = false } = object(options, 'options of observe');
+    return this.#follow(plan, { timeout: -1, maxBytes: 0, batches: false, states: false, ref }, signal);
+  }
+
+  async leader(name, options) {
+    return leaderOf(await this.#ask(requests.leader(name, options), options));
   }
 
   async members(options) {
@@ -271,7 +281,7 @@ class Client {
   }
 
   async #shutDown(limit) {
-    for (const source of this.#watches) source.end(null);
+    for (const one of this.#lasting) one.end(null);
     await this.#queue.idle(limit);
     // What is still open ends with this, and tells so.
     this.#native.free();
@@ -292,16 +302,22 @@ class Client {
   }
 
   /** The record of a plan's reply; a reply that has to be taken is walked at once. */
-  async #ask(plan, options, walk) {
+  #ask(plan, options, walk) {
     const limit = timeout(options?.timeout);
-    const signal = abortSignal(options?.signal);
-    if (signal?.aborted) throw aborted(signal.reason);
+    return this.#until(options?.signal, (resolve, reject) => {
+      const call = new Call(this, this.#queue, walk, resolve, reject);
+      const tag = this.#begin(plan, request => this.#queue.submit(this.#native.handle, request, limit, call));
+      return () => this.#queue.cancel(tag);
+    });
+  }
+
+  /** What comes of something that ends early when a signal is aborted. `start` begins it, and gives what ends it. */
+  async #until(signal, start) {
+    if (abortSignal(signal)?.aborted) throw aborted(signal.reason);
     let forget;
     try {
       return await new Promise((resolve, reject) => {
-        const call = new Call(this, this.#queue, walk, resolve, reject);
-        const tag = this.#begin(plan, request => this.#queue.submit(this.#native.handle, request, limit, call));
-        forget = onAbort(signal, () => this.#queue.cancel(tag));
+        forget = onAbort(signal, start(resolve, reject));
       });
     } catch (error) {
       // Made where the answer was read: here it can tell who asked.
@@ -311,6 +327,37 @@ class Client {
     } finally {
       forget?.();
     }
+  }
+
+  /** A place in a queue, once it holds the lock. */
+  async #hold(plan, options) {
+    const { wait = Infinity, signal } = object(options, 'options');
+    const limit = wait === Infinity ? -1 : whole(wait, '`wait`');
+    const ask = (...call) => this.#ask(...call);
+    const place = new Place(this.#raw, this.#queue, plan.value, ask, () => this.#lasting.delete(place));
+    await this.#until(signal, (resolve, reject) => {
+      this.#begin(plan, request => place.begin(this.#native.handle, request, limit, resolve, reject));
+      this.#lasting.add(place);
+      return () => place.giveUp();
+    });
+    // Both may have been told in one turn: nobody could have listened for its loss.
+    if (place.signal.aborted) throw place.signal.reason;
+    return place;
+  }
+
+  /** A watch or an observer. */
+  #follow(plan, settings, signal) {
+    flag(settings.ref, '`ref`');
+    abortSignal(signal);
+    let forget;
+    const onEnd = source => {
+      this.#lasting.delete(source);
+      forget?.();
+    };
+    const source = this.#begin(plan, request => new Source(this.#raw, this.#native.handle, request, settings, onEnd));
+    this.#lasting.add(source);
+    forget = endOnAbort(source, signal);
+    return new Watch(source);
   }
 
   async #list(make, options, what, walk) {
@@ -390,9 +437,9 @@ function stopListening(signal) {
   listening.delete(signal);
 }
 
-/** Ends a watch when a signal is aborted; gives what ends that. The signal knows the source only, not the Watch. */
+/** Ends a watch or observer when a signal is aborted; gives what ends that. The signal knows the source only, not the Watch. */
 function endOnAbort(source, signal) {
-  const error = () => errorOf({ status: CANCELED, message: 'the watch was aborted' }, { cause: signal.reason });
+  const error = () => errorOf({ status: CANCELED, message: 'it was aborted' }, { cause: signal.reason });
   const end = () => source.end(error(), { drop: true });
   if (signal?.aborted) end();
   return onAbort(signal, end);

@@ -96,6 +96,11 @@ class Queue {
     }
   }
 
+  /** What is held by a tag, for etcd_hold_free(); null: nothing (any more). */
+  takeHold(tag) {
+    return this.#raw.queueTakeHold(this.#queue, tag, pointer) === 0 ? pointer[0] : null;
+  }
+
   /** Whether a tag keeps the process alive, from now on. */
   setHold(tag, holds) {
     const waiter = this.#waiting.get(tag);

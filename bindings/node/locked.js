@@ -1,0 +1,272 @@
+'use strict';
+// The interface of the npm module `locked`: of many nodes one is selected, and a path's key tells all which one.
+// locked.d.ts says what each method does.
+
+const { EventEmitter } = require('node:events');
+const { randomBytes } = require('node:crypto');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { Client } = require('./lib/client.js');
+const { EtcdError, classes } = require('./lib/errors.js');
+const { op } = require('./lib/requests.js');
+const { throwLater } = require('./lib/queue.js');
+const { object, whole } = require('./lib/values.js');
+
+const SEPARATOR = ':::';
+const { LostError, NotHeldError, LeaseNotFoundError, TimeoutError } = classes;
+
+/** Whether the same may succeed later, or with another hold. */
+function mayPass(error) {
+  return error instanceof EtcdError && (error.retriable || error.outcomeUnknown ||
+    [LostError, NotHeldError, LeaseNotFoundError, TimeoutError].some(type => error instanceof type));
+}
+
+/** What is stored, apart: the id is what comes before the first separator. */
+function parsed(text) {
+  const [id, ...rest] = text.split(SEPARATOR);
+  return { id, value: rest.join(SEPARATOR) };
+}
+
+/** From start() to stop(). */
+class Run {
+  #stop = new AbortController();
+
+  constructor() {
+    this.began = new Promise((resolve, reject) => Object.assign(this, { resolve, reject }));
+    // Who does not look at it is told by the event 'error'.
+    this.began.catch(() => {});
+  }
+
+  get signal() {
+    return this.#stop.signal;
+  }
+
+  stop() {
+    this.#stop.abort();
+  }
+}
+
+class Node extends EventEmitter {
+  #client;
+  #path;
+  #value;
+  #id;
+  #ttl;
+  #run = null;
+  #lock = null;
+  #isSelected = false;
+  /** What the key held when it was last seen; null: nothing was seen yet. */
+  #text = null;
+
+  constructor(client, { path, value, id = randomBytes(3).toString('hex'), ttl }) {
+    super();
+    if (!path) throw new Error('path must be specified');
+    if (!value) throw new Error('value must be specified');
+    this.#client = client;
+    this.#path = String(path);
+    this.#value = value;
+    this.#id = String(id);
+    this.#ttl = whole(ttl || 10, '`ttl`');
+  }
+
+  id(done) {
+    return answer(this.#text === null ? null : parsed(this.#text).id, done);
+  }
+
+  value(done) {
+    return answer(this.#text === null ? null : parsed(this.#text).value, done);
+  }
+
+  localid() {
+    return this.#id;
+  }
+
+  localvalue() {
+    return this.#value;
+  }
+
+  localdata() {
+    return `${this.#id}${SEPARATOR}${this.#value}`;
+  }
+
+  isSelected() {
+    return this.#isSelected && this.#lock !== null && this.#lock.isHeld;
+  }
+
+  start(done) {
+    if (this.#run === null) this.#begin();
+    const { began } = this.#run;
+    if (typeof done === 'function') began.then(() => done(), () => {}).catch(throwLater);
+    return began;
+  }
+
+  async stop() {
+    const run = this.#run;
+    if (run === null) return;
+    this.#run = null;
+    this.#isSelected = false;
+    run.stop();
+    await run.ended;
+  }
+
+  #begin() {
+    const run = new Run();
+    this.#run = run;
+    run.ended = this.#go(run).catch(error => this.#failed(run, error));
+  }
+
+  async #go(run) {
+    const etcd = this.#client();
+    await Promise.all([this.#follow(etcd, run), this.#campaign(etcd, run)]);
+  }
+
+  #failed(run, error) {
+    if (this.#run !== run) return;
+    this.stop();
+    run.reject(error);
+    // Unheard, it is uncaught, as any emitter's.
+    this.#tell('error', error);
+  }
+
+  /** Tells of whatever the key holds, beginning with now. */
+  async #follow(etcd, run) {
+    const { kvs, revision } = await etcd.getRange(this.#path, { signal: run.signal });
+    for (const kv of kvs) this.#seen(run, kv.value.toString());
+    const mode = { startRevision: revision + 1, resync: true, ref: true, signal: run.signal };
+    for await (const change of etcd.watch(this.#path, mode)) {
+      if (change.type === 'put') this.#seen(run, change.value.toString());
+      else this.#gone();
+    }
+  }
+
+  #seen(run, text) {
+    this.#changed(text);
+    if (text !== this.localdata() || !this.#lock?.isHeld) this.#deselect();
+    else if (this.#isSelected) this.#tellText('refresh');
+    else this.#select();
+    this.#tellText('ping');
+    run.resolve();
+  }
+
+  #gone() {
+    this.#changed('');
+    this.#deselect();
+  }
+
+  #changed(text) {
+    if (text === this.#text) return;
+    this.#text = text;
+    this.#tellText('change');
+  }
+
+  #select() {
+    this.#isSelected = true;
+    this.#tellText('select');
+    this.#tellText('selected');
+  }
+
+  #deselect() {
+    if (!this.#isSelected) return;
+    this.#isSelected = false;
+    this.#tell('deselect');
+  }
+
+  #tellText(event) {
+    const { id, value } = parsed(this.#text);
+    this.#tell(event, value, id);
+  }
+
+  /** What a listener throws is uncaught, and nothing else suffers. */
+  #tell(...event) {
+    try {
+      this.emit(...event);
+    } catch (error) {
+      throwLater(error);
+    }
+  }
+
+  /** Wants the lock of the path, for as long as the run goes on. */
+  async #campaign(etcd, run) {
+    while (!run.signal.aborted) {
+      try {
+        const lock = await etcd.lock(this.#path, { ttl: this.#ttl, value: this.localdata(), signal: run.signal });
+        await this.#lead(etcd, run, lock);
+      } catch (error) {
+        // Before anything was ever seen, whoever starts it should know.
+        if (this.#text === null || !mayPass(error)) throw error;
+        await this.#pause(run.signal);
+      }
+    }
+  }
+
+  /** Keeps the key, while the lock is held. */
+  async #lead(etcd, run, lock) {
+    this.#lock = lock;
+    lock.once('lost', () => this.#deselect());
+    const until = AbortSignal.any([run.signal, lock.signal]);
+    try {
+      const { lease = 0n } = await etcd.get(lock.key, { signal: until }) ?? {};
+      while (!until.aborted) {
+        const write = op.put(this.#path, this.localdata(), { lease });
+        await lock.guard(etcd.txn()).do(write).commit({ signal: until }).catch(error => {
+          if (!mayPass(error)) throw error;
+        });
+        await this.#pause(until);
+      }
+    } finally {
+      this.#lock = null;
+      await this.#leave(etcd, lock);
+    }
+  }
+
+  /** What can't be undone now ends with the lock's TTL. */
+  async #leave(etcd, lock) {
+    try {
+      if (lock.isHeld) await lock.guard(etcd.txn()).do(op.delete(this.#path)).commit();
+      await lock.release();
+    } catch (error) {
+      if (!mayPass(error)) throw error;
+    }
+  }
+
+  async #pause(signal) {
+    await sleep(this.#ttl * 500, undefined, { signal }).catch(() => {});
+  }
+}
+
+function answer(value, done) {
+  if (typeof done === 'function') process.nextTick(done, null, value);
+  return value;
+}
+
+/** Gives the client, opened when it is first wanted: a host that can't be is told by the event 'error'. */
+function clientOf(hosts) {
+  if (hosts instanceof Client) return () => hosts;
+  const where = optionsOf(hosts);
+  let client = null;
+  return () => client ??= opened(where);
+}
+
+/** An etcdjs object has `_hosts`; other clients name theirs alike. */
+function optionsOf(hosts) {
+  if (hosts === undefined || typeof hosts === 'string' || Array.isArray(hosts)) return hosts;
+  const { _hosts, hosts: many, host } = object(hosts, 'hosts');
+  return _hosts ?? many ?? host ?? hosts;
+}
+
+function opened(where) {
+  try {
+    return new Client(where);
+  } catch (error) {
+    const [, scheme] = /^endpoint "(\w+:)\/\/.*: unknown scheme/.exec(error.message) ?? [];
+    throw scheme === undefined ? error : new Error(`Invalid protocol: ${scheme}`, { cause: error });
+  }
+}
+
+/** Nodes on the servers of a cluster, or on a client. */
+function locked(hosts) {
+  const client = clientOf(hosts);
+  return (path, options) =>
+    new Node(client, typeof path === 'string' ? { ...object(options, 'options'), path } : object(path, 'options'));
+}
+
+module.exports = locked;
