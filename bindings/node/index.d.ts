@@ -350,6 +350,8 @@ export interface LockOptions {
    * signal means nothing any more.
    */
   signal?: AbortSignal;
+  /** Keeps the process alive while it is held. */
+  ref?: boolean;
 }
 
 export interface ElectOptions extends LockOptions {

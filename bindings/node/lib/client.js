@@ -2,6 +2,7 @@
 // The client: every call is a request that is submitted, and a promise for what comes of it. index.d.ts says what each
 // method does.
 
+const { isMainThread } = require('node:worker_threads');
 const { library } = require('./library.js');
 const { COUNTER, PACKED, ALARM, ALARM_ACTION } = require('./raw.js');
 const { Queue } = require('./queue.js');
@@ -14,6 +15,8 @@ const { errorOf, takeError, closed, aborted, CANCELED, TOO_LARGE } = require('./
 const { bytes, flag, whole, lease, member, word, object, onlyKnown, timeout, abortSignal, kindOf } = require('./values.js');
 
 const PAGE = 1000;
+/** So many milliseconds the end of a process waits for the release of its locks. */
+const PARTING = 500;
 const pointer = new BigUint64Array(1);
 
 /** What must be freed: apart from the Client, so that one that nobody has any more can be collected. */
@@ -21,7 +24,9 @@ class Native {
   constructor(raw, handle) {
     this.raw = raw;
     this.handle = handle;
-    this.queue = new Queue(raw);
+    this.queue = new Queue(raw, handle);
+    /** How many are held or waited for. */
+    this.locks = 0;
     open.add(this);
   }
 
@@ -32,6 +37,13 @@ class Native {
     this.raw.clientFree(this.handle);
     this.handle = null;
   }
+
+  /** The process ends. Others need not wait for the TTL of its locks, if a server can be told soon. */
+  part() {
+    this.queue.drop();
+    if (this.locks > 0) this.raw.clientClose(this.handle, PARTING, null);
+    else this.free();
+  }
 }
 
 const open = new Set();
@@ -39,8 +51,8 @@ const abandoned = new FinalizationRegistry(native => {
   native.free();
   native.queue.free();
 });
-// A worker ends without its process: what it opened must not go on behind it.
-process.on('exit', () => open.forEach(native => native.free()));
+// What a worker has open ends with its thread, however that ends.
+if (isMainThread) process.on('exit', () => open.forEach(native => native.part()));
 
 /** A call that waits in the queue. The client is kept until it has ended. `walk` reads a reply that has to be taken. */
 class Call {
@@ -306,7 +318,7 @@ class Client {
     const limit = timeout(options?.timeout);
     return this.#until(options?.signal, (resolve, reject) => {
       const call = new Call(this, this.#queue, walk, resolve, reject);
-      const tag = this.#begin(plan, request => this.#queue.submit(this.#native.handle, request, limit, call));
+      const tag = this.#begin(plan, request => this.#queue.submit(request, limit, call));
       return () => this.#queue.cancel(tag);
     });
   }
@@ -331,18 +343,26 @@ class Client {
 
   /** A place in a queue, once it holds the lock. */
   async #hold(plan, options) {
-    const { wait = Infinity, signal } = object(options, 'options');
+    const { wait = Infinity, signal, ref = false } = object(options, 'options');
     const limit = wait === Infinity ? -1 : whole(wait, '`wait`');
+    flag(ref, '`ref`');
     const ask = (...call) => this.#ask(...call);
-    const place = new Place(this.#raw, this.#queue, plan.value, ask, () => this.#lasting.delete(place));
+    const place = new Place(this.#raw, this.#queue, plan.value, ask, () => this.#forget(place));
     await this.#until(signal, (resolve, reject) => {
-      this.#begin(plan, request => place.begin(this.#native.handle, request, limit, resolve, reject));
+      this.#begin(plan, request => place.begin(request, limit, resolve, reject));
       this.#lasting.add(place);
+      this.#native.locks++;
       return () => place.giveUp();
     });
     // Both may have been told in one turn: nobody could have listened for its loss.
     if (place.signal.aborted) throw place.signal.reason;
+    place.setHold(ref);
     return place;
+  }
+
+  /** A place whose last event has come. */
+  #forget(place) {
+    if (this.#lasting.delete(place)) this.#native.locks--;
   }
 
   /** A watch or an observer. */

@@ -7,7 +7,7 @@ const { Transaction } = require('./txn.js');
 const requests = require('./requests.js');
 const { EVENT } = require('./raw.js');
 const { errorOf, closed, CANCELED, NOT_HELD } = require('./errors.js');
-const { bytes, kindOf } = require('./values.js');
+const { bytes, timeout, abortSignal, kindOf } = require('./values.js');
 
 const length = new BigUint64Array(1);
 
@@ -40,9 +40,9 @@ class Place {
   }
 
   /** Begins to want it: `resolve` is called when it is held, `reject` when it won't be. */
-  begin(client, request, wait, resolve, reject) {
+  begin(request, wait, resolve, reject) {
     [this.#resolve, this.#reject] = [resolve, reject];
-    this.#tag = this.#queue.submit(client, request, wait, this);
+    this.#tag = this.#queue.submit(request, wait, this);
   }
 
   /** Wants it no more. What came of that is still told: it may be held already. */
@@ -88,7 +88,6 @@ class Place {
     if (this.#hold === null) return;
     this.token = token;
     this.key = this.#readKey();
-    this.setHold(false);
     this.#resolve();
   }
 
@@ -127,13 +126,17 @@ class Place {
 
   /** Nobody has the Lock any more. If somebody waits for its loss, it is still held for him. */
   abandon() {
-    const isListenedTo = this.emitter.listenerCount('lost') > 0 || getEventListeners(this.signal, 'abort').length > 0;
-    if (!isListenedTo) this.giveUp();
+    if (this.emitter.listenerCount('lost') > 0 || getEventListeners(this.signal, 'abort').length > 0) return;
+    this.#tellLoss(errorOf({ status: CANCELED, message: 'nobody had the lock any more: it is released' }));
+    this.giveUp();
   }
 
   /** The second release is the first one. */
   release(options) {
     const plan = requests.plain(raw => raw.requestRelease(this.#hold), options, requests.OPTIONS.call, 'release');
+    // Before anything is ended: a mistake releases nothing.
+    timeout(options?.timeout);
+    abortSignal(options?.signal);
     return this.#released ??= this.#leave(plan, options);
   }
 

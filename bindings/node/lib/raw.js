@@ -63,6 +63,7 @@ const FUNCTIONS = {
   optionsSet: 'int etcd_options_set(void *, str, str, void *)',
   optionsFree: 'void etcd_options_free(void *)',
   clientOpen: 'int etcd_client_open(void *, void *, void *)',
+  clientClose: 'int etcd_client_close(void *, int64_t, void *)',
   clientFree: 'void etcd_client_free(void *)',
   clientCounter: 'int64_t etcd_client_counter(void *, int32_t)',
 
@@ -72,6 +73,7 @@ const FUNCTIONS = {
   queueTakeReply: 'int etcd_queue_take_reply(void *, uint64_t, void *)',
   queueTakeHold: 'int etcd_queue_take_hold(void *, uint64_t, void *)',
   queueCancel: 'int etcd_queue_cancel(void *, uint64_t)',
+  freeWithThread: 'int etcd_free_with_thread(void *, void *)',
   queueFree: 'void etcd_queue_free(void *)',
   submit: 'int etcd_submit(void *, void *, void *, uint64_t, int64_t, void *)',
 

@@ -62,7 +62,7 @@ const WATCH = {
 };
 const OBSERVE = { signal: null, ref: null };
 /** Its value is a part of the request where it is a campaign. */
-const HOLD = { ttl: [FIELD.TTL, whole], value: null, wait: null, signal: null };
+const HOLD = { ttl: [FIELD.TTL, whole], value: null, wait: null, signal: null, ref: null };
 const GRANT = { id: [FIELD.LEASE, lease] };
 const TTL = { keys: [FIELD.KEYS, flag] };
 const COMPACT = { physical: [FIELD.PHYSICAL, flag] };

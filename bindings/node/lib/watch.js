@@ -43,9 +43,9 @@ class Source {
     this.#wantsBatches = batches;
     this.#wantsStates = states;
     this.#onEnd = onEnd;
-    this.#queue = new Queue(raw, maxBytes);
+    this.#queue = new Queue(raw, client, maxBytes);
     try {
-      this.#tag = this.#queue.submit(client, request, timeout, this);
+      this.#tag = this.#queue.submit(request, timeout, this);
     } catch (error) {
       this.#queue.free();
       throw error;
