@@ -53,6 +53,7 @@ class Node extends EventEmitter {
   #ttl;
   #run = null;
   #lock = null;
+  /** As it was told. */
   #isSelected = false;
   /** What the key held when it was last seen; null: nothing was seen yet. */
   #text = null;
@@ -89,7 +90,7 @@ class Node extends EventEmitter {
   }
 
   isSelected() {
-    return this.#isSelected && this.#lock !== null && this.#lock.isHeld;
+    return this.#text === this.localdata() && this.#lock !== null && this.#lock.isHeld;
   }
 
   start(done) {
@@ -102,21 +103,27 @@ class Node extends EventEmitter {
   async stop() {
     const run = this.#run;
     if (run === null) return;
-    this.#run = null;
+    this.#run = this.#lock = null;
     this.#isSelected = false;
     run.stop();
     await run.ended;
   }
 
   #begin() {
-    const run = new Run();
-    this.#run = run;
-    run.ended = this.#go(run).catch(error => this.#failed(run, error));
+    this.#run = new Run();
+    this.#run.ended = this.#go(this.#run);
   }
 
   async #go(run) {
-    const etcd = this.#client();
-    await Promise.all([this.#follow(etcd, run), this.#campaign(etcd, run)]);
+    // Who listens may say so behind start().
+    await null;
+    const failed = error => this.#failed(run, error);
+    try {
+      const etcd = this.#client();
+      await Promise.all([this.#follow(etcd, run).catch(failed), this.#campaign(etcd, run).catch(failed)]);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   #failed(run, error) {
@@ -140,7 +147,7 @@ class Node extends EventEmitter {
 
   #seen(run, text) {
     this.#changed(text);
-    if (text !== this.localdata() || !this.#lock?.isHeld) this.#deselect();
+    if (!this.isSelected()) this.#deselect();
     else if (this.#isSelected) this.#tellText('refresh');
     else this.#select();
     this.#tellText('ping');
@@ -213,7 +220,7 @@ class Node extends EventEmitter {
         await this.#pause(until);
       }
     } finally {
-      this.#lock = null;
+      if (this.#lock === lock) this.#lock = null;
       await this.#leave(etcd, lock);
     }
   }
