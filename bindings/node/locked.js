@@ -55,8 +55,12 @@ class Node extends EventEmitter {
   #lock = null;
   /** As it was told. */
   #isSelected = false;
-  /** What the key held when it was last seen; null: nothing was seen yet. */
+  /** What the key held when it was last seen, and since when; null: nothing was seen yet. */
   #text = null;
+  #revision = 0;
+  /** When the key was first written under the lock that is held, and the write that is under way. */
+  #since = Infinity;
+  #writing = null;
 
   constructor(client, { path, value, id = randomBytes(3).toString('hex'), ttl }) {
     super();
@@ -90,7 +94,7 @@ class Node extends EventEmitter {
   }
 
   isSelected() {
-    return this.#text === this.localdata() && this.#lock !== null && this.#lock.isHeld;
+    return this.#revision >= this.#since && this.#text === this.localdata() && this.#lock.isHeld;
   }
 
   start(done) {
@@ -103,7 +107,8 @@ class Node extends EventEmitter {
   async stop() {
     const run = this.#run;
     if (run === null) return;
-    this.#run = this.#lock = null;
+    this.#run = null;
+    this.#since = Infinity;
     this.#isSelected = false;
     run.stop();
     await run.ended;
@@ -137,15 +142,19 @@ class Node extends EventEmitter {
   /** Tells of whatever the key holds, beginning with now. */
   async #follow(etcd, run) {
     const { kvs, revision } = await etcd.getRange(this.#path, { signal: run.signal });
-    for (const kv of kvs) this.#seen(run, kv.value.toString());
+    for (const kv of kvs) this.#seen(run, kv.value.toString(), kv.modRevision);
     const mode = { startRevision: revision + 1, resync: true, ref: true, signal: run.signal };
     for await (const change of etcd.watch(this.#path, mode)) {
-      if (change.type === 'put') this.#seen(run, change.value.toString());
+      // Whether it is ours is known when the write was answered.
+      await this.#writing;
+      if (run.signal.aborted) return;
+      if (change.type === 'put') this.#seen(run, change.value.toString(), change.revision);
       else this.#gone();
     }
   }
 
-  #seen(run, text) {
+  #seen(run, text, revision) {
+    this.#revision = revision;
     this.#changed(text);
     if (!this.isSelected()) this.#deselect();
     else if (this.#isSelected) this.#tellText('refresh');
@@ -208,21 +217,24 @@ class Node extends EventEmitter {
   /** Keeps the key, while the lock is held. */
   async #lead(etcd, run, lock) {
     this.#lock = lock;
+    this.#since = Infinity;
     lock.once('lost', () => this.#deselect());
     const until = AbortSignal.any([run.signal, lock.signal]);
     try {
       const { lease = 0n } = await etcd.get(lock.key, { signal: until }) ?? {};
       while (!until.aborted) {
-        const write = op.put(this.#path, this.localdata(), { lease });
-        await lock.guard(etcd.txn()).do(write).commit({ signal: until }).catch(error => {
-          if (!mayPass(error)) throw error;
-        });
+        const write = lock.guard(etcd.txn()).do(op.put(this.#path, this.localdata(), { lease })).commit({ signal: until });
+        this.#writing = write.then(result => this.#written(until, result), () => {});
+        await write.catch(error => { if (!mayPass(error)) throw error; });
         await this.#pause(until);
       }
     } finally {
-      if (this.#lock === lock) this.#lock = null;
       await this.#leave(etcd, lock);
     }
+  }
+
+  #written(signal, { succeeded, revision }) {
+    if (succeeded && !signal.aborted) this.#since = Math.min(this.#since, revision);
   }
 
   /** What can't be undone now ends with the lock's TTL. */

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::client;
@@ -11,6 +12,7 @@ use super::hold::free_holds;
 use super::queue::{etcd_queue, etcd_queue_free, queue};
 use super::status::{etcd_status, get, run_plain};
 use super::types::etcd_client;
+use crate::classic::Session;
 use crate::sys;
 use crate::wait::Deadline;
 
@@ -44,21 +46,28 @@ impl Drop for Owned {
             // SAFETY: one that was freed already is found out.
             unsafe { etcd_queue_free(queue as *mut _) };
         }
-        let sessions: Vec<_> =
-            self.clients.iter().filter_map(|&client| unregister(client as *mut _)).collect();
-        if sessions.is_empty() {
-            return;
-        }
-        sessions.iter().for_each(|session| free_holds(session.client()));
-        let part = move || {
-            let deadline = Deadline::after(PARTING);
-            for session in sessions {
-                let _ = session.client().shut_down(deadline);
-            }
-        };
-        // Without a thread they are closed by being dropped.
-        get((), || Ok(drop(sys::spawn("etcd-parting", part))));
+        let sessions = self.clients.iter().filter_map(|&client| unregister(client as *mut _)).collect();
+        get((), || {
+            part(sessions);
+            Ok(())
+        });
     }
+}
+
+/// Closes them in the background.
+fn part(sessions: Vec<Arc<Session>>) {
+    if sessions.is_empty() {
+        return;
+    }
+    sessions.iter().for_each(|session| free_holds(session.client()));
+    let close = move || {
+        let deadline = Deadline::after(PARTING);
+        for session in sessions {
+            let _ = session.client().shut_down(deadline);
+        }
+    };
+    // Without a thread they are closed by being dropped.
+    let _ = sys::spawn("etcd-parting", close);
 }
 
 thread_local! {

@@ -2,11 +2,26 @@
 // The old module's interface, used as its own tests and programs do.
 var assert = require('assert');
 var test = require('node:test').test;
+var afterEach = require('node:test').afterEach;
 var etcd = require('etcd-api');
-var locked = require('etcd-api/locked');
 
 var servers = process.env.ETCD_TEST_ENDPOINTS;
 var places = 0;
+
+var nodes = [];
+
+/** As the module is; but what a failed test leaves behind is stopped. */
+function locked(hosts) {
+  var locker = require('etcd-api/locked')(hosts);
+  return function () {
+    nodes.push(locker.apply(null, arguments));
+    return nodes[nodes.length - 1];
+  };
+}
+
+afterEach(function () {
+  nodes.splice(0).forEach(function (node) { node.stop(); });
+});
 
 /** Hosts and a path that no other test has. */
 function place() {
