@@ -363,10 +363,11 @@ export interface ElectOptions extends LockOptions {
  * A lock that is held. The library keeps it alive, also while the event loop is blocked, until it is released or lost.
  *
  * It is lost, for good, when no server has confirmed it for nearly its TTL, when its lease or its key is gone, and when
- * its client is closed. That is told before anybody else can have it: by `isHeld`, by the event 'lost' and by `signal`.
+ * its client is closed. That is told before anybody else can have it (unless its key was removed by force): by `isHeld`,
+ * by the event 'lost' and by `signal`.
  *
- * It does not keep the process alive (see `ref`), and ends with its TTL when the process does. A Lock that nobody has any
- * more is released when it is collected, unless somebody still listens for its loss.
+ * It does not keep the process alive (see `ref`). A Lock that nobody has any more is released when it is collected, unless
+ * somebody still listens for its loss.
  *
  * @example
  * await using lock = await etcd.lock('jobs/nightly', { ttl: 10, wait: 5000 });
