@@ -18,9 +18,10 @@ const clients = {
     return {
       get: () => etcd.get('bench/key'),
       put: () => etcd.put('bench/key', VALUE),
-      fill: keys => etcd.txn().do(...keys.map(key => op.put(key, VALUE))).commit(),
-      async watch(count) {
-        const watch = etcd.watch({ prefix: 'bench/w' }, { ref: true });
+      fill: async keys => (await etcd.txn().do(...keys.map(key => op.put(key, VALUE))).commit()).revision,
+      lock: async lane => (await etcd.lock(`bench/lock${lane}`)).release(),
+      async watch(count, startRevision = 0) {
+        const watch = etcd.watch({ prefix: 'bench/w' }, { ref: true, startRevision });
         await watch.ready();
         // Not a bare promise: whoever awaits this would wait for it, too.
         return { seen: (async () => { for await (const _ of watch) if (--count === 0) break; })() };
@@ -34,9 +35,11 @@ const clients = {
     return {
       get: () => etcd.get('bench/key').buffer(),
       put: () => etcd.put('bench/key').value(VALUE),
-      fill: keys => etcd.if('bench/none', 'Version', '==', 0).then(...keys.map(key => etcd.put(key).value(VALUE))).commit(),
-      async watch(count) {
-        const watch = await etcd.watch().prefix('bench/w').create();
+      fill: async keys => Number((await etcd.if('bench/none', 'Version', '==', 0)
+        .then(...keys.map(key => etcd.put(key).value(VALUE))).commit()).header.revision),
+      lock: async lane => (await etcd.lock(`bench/lock${lane}`).ttl(10).acquire()).release(),
+      async watch(count, startRevision = 0) {
+        const watch = await etcd.watch().prefix('bench/w').startRevision(String(startRevision)).create();
         return { seen: new Promise(resolve => watch.on('put', () => --count === 0 && resolve())) };
       },
       close: () => etcd.close(),
@@ -47,10 +50,10 @@ const clients = {
 /** Operations a second, and microseconds of processor time for each, with so many in flight. */
 async function calls(run, inFlight) {
   let done = 0;
-  const lane = async until => {
-    for (; performance.now() < until; done++) await run();
+  const lane = async (number, until) => {
+    for (; performance.now() < until; done++) await run(number);
   };
-  const lanes = length => Promise.all(Array.from({ length: inFlight }, () => lane(performance.now() + length)));
+  const lanes = length => Promise.all(Array.from({ length: inFlight }, (_, number) => lane(number, performance.now() + length)));
   await lanes(300);
   const [start, cpu] = [performance.now(), process.cpuUsage()];
   const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -65,17 +68,37 @@ function result(done, start, cpu, delay) {
   return { perSecond: done / (performance.now() - start) * 1000, cpu: (user + system) / done, delay: delay.max / 1e6 };
 }
 
+/** Writes what is watched; gives the revision of the first write. */
+async function fill(client) {
+  let first = null;
+  for (let i = 0; i < EVENTS / PER_TXN; i++) {
+    const revision = await client.fill(Array.from({ length: PER_TXN }, (_, n) => `bench/w${n}`));
+    first ??= revision;
+  }
+  return first;
+}
+
 async function events(client) {
   const { seen } = await client.watch(EVENTS);
   const [start, cpu] = [performance.now(), process.cpuUsage()];
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  for (let i = 0; i < EVENTS / PER_TXN; i++) {
-    await client.fill(Array.from({ length: PER_TXN }, (_, n) => `bench/w${n}`));
-  }
+  await fill(client);
   await seen;
   return result(EVENTS, start, cpu, delay);
 }
+
+/** Changes of the past, which come as fast as can be: a second, and the longest turn of the event loop among them. */
+async function past(client) {
+  const from = await fill(client);
+  const [start, cpu] = [performance.now(), process.cpuUsage()];
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  await (await client.watch(EVENTS, from)).seen;
+  return result(EVENTS, start, cpu, delay);
+}
+
+const WATCHES = { events, past };
 
 async function measure() {
   const begun = performance.now();
@@ -84,7 +107,7 @@ async function measure() {
   const startUp = performance.now() - begun;
   let measured;
   if (what === 'start') measured = { perSecond: startUp, cpu: 0, delay: 0 };
-  else measured = what === 'events' ? await events(client) : await calls(client[what], Number(flight));
+  else measured = await (WATCHES[what]?.(client) ?? calls(client[what], Number(flight)));
   console.log(JSON.stringify(measured));
   await client.close();
   process.exit();
@@ -93,7 +116,9 @@ async function measure() {
 const ROWS = [
   ['gets a second, 1 in flight', 'get', 1], ['gets a second, 16 in flight', 'get', 16], ['gets a second, 256 in flight', 'get', 256],
   ['puts a second, 1 in flight', 'put', 1], ['puts a second, 16 in flight', 'put', 16], ['puts a second, 256 in flight', 'put', 256],
-  ['watch events a second', 'events', 0], ['milliseconds to load, open and put once', 'start', 0],
+  ['lock cycles a second, 1 in flight', 'lock', 1], ['lock cycles a second, 16 in flight', 'lock', 16],
+  ['watch events a second, as they are written', 'events', 0], ['watch events a second, of the past', 'past', 0],
+  ['milliseconds to load, open and put once', 'start', 0],
 ];
 
 function run(whose, row) {

@@ -35,7 +35,7 @@ test('a lock is held until it is released', async t => {
   await second.release();
   assert.equal(await other.count({ prefix: 'jobs/' }), 0);
   assert.deepEqual([told, lock.signal.aborted], [[], false], 'a release is no loss');
-  assert.deepEqual([etcd.counters().open, other.counters().open], [0, 0]);
+  while (etcd.counters().open + other.counters().open > 0) await sleep(5);
 });
 
 test('a second release is the first one', async t => {
