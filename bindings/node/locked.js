@@ -12,12 +12,16 @@ const { throwLater } = require('./lib/queue.js');
 const { object, whole } = require('./lib/values.js');
 
 const SEPARATOR = ':::';
-const { LostError, NotHeldError, LeaseNotFoundError, TimeoutError } = classes;
+const LOSSES = [classes.LostError, classes.NotHeldError, classes.LeaseNotFoundError];
 
-/** Whether the same may succeed later, or with another hold. */
+/** Whether somebody took the lock away. */
+function isLoss(error) {
+  return LOSSES.some(type => error instanceof type);
+}
+
+/** Whether the same may succeed later. */
 function mayPass(error) {
-  return error instanceof EtcdError && (error.retriable || error.outcomeUnknown ||
-    [LostError, NotHeldError, LeaseNotFoundError, TimeoutError].some(type => error instanceof type));
+  return isLoss(error) || (error instanceof EtcdError && (error.retriable || error.outcomeUnknown));
 }
 
 /** What is stored, apart: the id is what comes before the first separator. */
@@ -207,9 +211,9 @@ class Node extends EventEmitter {
         const lock = await etcd.lock(this.#path, { ttl: this.#ttl, value: this.localdata(), signal: run.signal });
         await this.#lead(etcd, run, lock);
       } catch (error) {
-        // Before anything was ever seen, whoever starts it should know.
-        if (this.#text === null || !mayPass(error)) throw error;
-        await this.#pause(run.signal);
+        // Whoever starts it should know that no server is found.
+        if (!mayPass(error) || (this.#text === null && !isLoss(error))) throw error;
+        await pause(isLoss(error) ? 0.1 : this.#ttl / 2, run.signal);
       }
     }
   }
@@ -226,8 +230,11 @@ class Node extends EventEmitter {
         const write = lock.guard(etcd.txn()).do(op.put(this.#path, this.localdata(), { lease })).commit({ signal: until });
         this.#writing = write.then(result => this.#written(until, result), () => {});
         await write.catch(error => { if (!mayPass(error)) throw error; });
-        await this.#pause(until);
+        await pause(this.#ttl / 2, until);
       }
+    } catch (error) {
+      // What the end of it cut off is no failure.
+      if (!until.aborted) throw error;
     } finally {
       await this.#leave(etcd, lock);
     }
@@ -246,10 +253,11 @@ class Node extends EventEmitter {
       if (!mayPass(error)) throw error;
     }
   }
+}
 
-  async #pause(signal) {
-    await sleep(this.#ttl * 500, undefined, { signal }).catch(() => {});
-  }
+/** So many seconds, or until the signal is aborted. */
+async function pause(seconds, signal) {
+  await sleep(seconds * 1000, undefined, { signal }).catch(() => {});
 }
 
 function answer(value, done) {

@@ -1,8 +1,9 @@
 'use strict';
 // Locks and elections. The library waits, keeps alive and notices losses; here is what it tells of them.
 
-const { EventEmitter, getEventListeners } = require('node:events');
+const { EventEmitter, getEventListeners, setMaxListeners } = require('node:events');
 const { Listenable } = require('./emitter.js');
+const { throwLater } = require('./queue.js');
 const { Transaction } = require('./txn.js');
 const requests = require('./requests.js');
 const { EVENT } = require('./raw.js');
@@ -37,6 +38,8 @@ class Place {
     this.value = value;
     this.#ask = ask;
     this.#onEnd = onEnd;
+    // It is there to be passed to many.
+    setMaxListeners(0, this.signal);
   }
 
   /** Begins to want it: `resolve` is called when it is held, `reject` when it won't be. */
@@ -109,7 +112,11 @@ class Place {
   #tellLoss(error) {
     if (this.#released !== null || this.signal.aborted) return;
     this.#loss.abort(error);
-    this.emitter.emit('lost', error);
+    try {
+      this.emitter.emit('lost', error);
+    } catch (thrown) {
+      throwLater(thrown);
+    }
   }
 
   #free() {

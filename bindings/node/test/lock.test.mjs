@@ -200,6 +200,19 @@ test('a client that is closed tells its holders, and releases', async t => {
   assert.throws(() => etcd.observe('jobs'), ClosedError);
 });
 
+test('the signal of a lock may be passed to many', async t => {
+  const etcd = client(t);
+  const warnings = [];
+  const warned = warning => warnings.push(warning.name);
+  process.on('warning', warned);
+  const lock = await etcd.lock('jobs');
+  for (let i = 0; i < 50; i++) lock.signal.addEventListener('abort', () => {});
+  await sleep(10);
+  process.off('warning', warned);
+  assert.deepEqual(warnings, []);
+  await lock.release();
+});
+
 test('a lock outlives an event loop that is blocked for twice its TTL', async t => {
   const [etcd, other] = two(t);
   const lock = await etcd.lock('jobs', { ttl: 2 });

@@ -237,6 +237,29 @@ test('a lock that is lost is told, and another one has it', function (t, done) {
   });
 });
 
+test('losses in the middle of it all are no errors', function (t, done) {
+  var at = place();
+  var client = etcd.open(at.hosts);
+  t.after(function () { return client.close(); });
+  var node = locked(at.hosts)({ id: 'me', path: at.path, value: 'x', ttl: 2 });
+  var lost = 0;
+  node.on('error', done);
+  node.start();
+  function next() {
+    if (lost === 15) {
+      return when(function () { return node.isSelected(); }, function () {
+        node.stop().then(function () { done(); });
+      });
+    }
+    client.leader(at.path).then(function (leader) {
+      if (leader === null) return;
+      lost++;
+      return client.leases.revoke(leader.lease).catch(function () {});
+    }).then(next, done);
+  }
+  next();
+});
+
 test('stopped, it can start again', function (t, done) {
   var at = place();
   var node = locked(at.hosts)({ id: 'me', path: at.path, value: 'x', ttl: 2 });
