@@ -1,6 +1,7 @@
 'use strict';
 // The old module's interface, used as its own tests and programs do.
 var assert = require('assert');
+var net = require('net');
 var test = require('node:test').test;
 var afterEach = require('node:test').afterEach;
 var etcd = require('etcd-api');
@@ -258,6 +259,51 @@ test('losses in the middle of it all are no errors', function (t, done) {
     }).then(next, done);
   }
   next();
+});
+
+/** In the way of all servers; what goes through it can be held up. */
+function proxy(done) {
+  var sockets = [];
+  var isFrozen = false;
+  var server = net.createServer(function (near) {
+    var at = servers.split(/[, ]+/)[0].split(':');
+    var far = net.connect(at[1], at[0]);
+    [near, far].forEach(function (socket) {
+      socket.on('error', function () {});
+      sockets.push(socket);
+    });
+    near.on('data', function (data) { far.write(data); }).on('close', function () { far.destroy(); });
+    far.on('data', function (data) { near.write(data); }).on('close', function () { near.destroy(); });
+    if (isFrozen) [near, far].forEach(function (socket) { socket.pause(); });
+  });
+  server.listen(0, '127.0.0.1', function () {
+    done({
+      hosts: '127.0.0.1:' + server.address().port,
+      freeze: function () { isFrozen = true; sockets.forEach(function (socket) { socket.pause(); }); },
+      thaw: function () { isFrozen = false; sockets.forEach(function (socket) { socket.resume(); }); },
+      close: function () { server.close(); sockets.forEach(function (socket) { socket.destroy(); }); },
+    });
+  });
+}
+
+test('nor is one while servers are silent', function (t, done) {
+  if (!servers) return done();
+  proxy(function (between) {
+    t.after(between.close);
+    var node = locked(between.hosts)({ id: 'me', path: place().path, value: 'x', ttl: 2 });
+    var events = [];
+    node.on('error', done);
+    node.on('deselect', function () {
+      assert.deepEqual(events, ['select']);
+      between.thaw();
+    });
+    node.on('select', function () {
+      events.push('select');
+      if (events.length === 1) return between.freeze();
+      node.stop().then(function () { done(); });
+    });
+    node.start();
+  });
 });
 
 test('stopped, it can start again', function (t, done) {
