@@ -19,6 +19,7 @@ here = I am
 here is deleted
 there is colour = green
 there is shape = round
+painted it under a lock
 `;
 
 test('the quickstart', async () => {
