@@ -11,7 +11,7 @@ fn main() {
     // In the order in which the header has them.
     let rooms = [
         "types", "classic", "library", "status", "options", "client", "request", "reply", "queue", "hold",
-        "packed",
+        "packed", "thread",
     ];
     let sources = rooms.map(|room| root.join("src/ffi").join(room).with_extension("rs"));
     let header = sources.iter().fold(cbindgen::Builder::new(), |builder, source| builder.with_src(source));

@@ -2107,6 +2107,19 @@ etcd_status etcd_hold_guard(const struct etcd_hold *hold,
  */
 void etcd_hold_free(struct etcd_hold *hold);
 
+/**
+ * Ends a queue, its client and the client's holds when the calling thread ends, unless they were freed before: the queue
+ * and the holds as by etcd_queue_free() and etcd_hold_free(), the client as by etcd_client_close(), in the background,
+ * within 5 seconds. For hosts that end a thread without a word to the program that runs in it (Node's
+ * `worker.terminate()`).
+ *
+ * client, queue: of several queues with the same client, each is given.
+ * Does not block. The thread in question. On the main thread it is when the process exits, which is too late.
+ * Errors: ETCD_ERR_INVALID_ARGUMENT, ETCD_ERR_CLOSED, ETCD_ERR_FORKED.
+ */
+etcd_status etcd_free_with_thread(struct etcd_client *client,
+                                  struct etcd_queue *queue);
+
 #ifdef __cplusplus
 }  // extern "C"
 #endif  // __cplusplus

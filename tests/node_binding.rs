@@ -35,11 +35,17 @@ fn in_package(program: &str) -> Option<Command> {
     Some(command)
 }
 
+/// Most are ES modules; programs of the old module `locked` are not.
+fn test_file(name: &str) -> String {
+    let kind = if name == "locked" { "cjs" } else { "mjs" };
+    format!("test/{name}.test.{kind}")
+}
+
 /// Runs test files one after the other: compactions and alarms are everybody's. Those that skip something say so.
 fn passes(files: &[&str], servers: Option<&str>, skipped: usize) -> Option<()> {
     let mut node = in_package("node")?;
     node.args(["--test", "--expose-gc", "--test-concurrency=1", "--test-reporter=tap"]);
-    node.args(files.iter().map(|file| format!("test/{file}.test.mjs")));
+    node.args(files.iter().map(|file| test_file(file)));
     if let Some(servers) = servers {
         node.env("ETCD_TEST_ENDPOINTS", servers);
     }
@@ -59,7 +65,7 @@ fn passes(files: &[&str], servers: Option<&str>, skipped: usize) -> Option<()> {
     Some(())
 }
 
-const CALLS: [&str; 7] = ["keys", "input", "txn", "cluster", "watch", "calls", "memory"];
+const CALLS: [&str; 9] = ["keys", "input", "txn", "cluster", "watch", "calls", "lock", "locked", "memory"];
 
 #[test]
 fn the_package_for_node_on_mem() {
@@ -105,9 +111,10 @@ fn the_package_for_node_is_packed_and_installed_in_an_empty_folder() {
     passes(&["pack"], None, 0);
 }
 
-/// Fifty watches see every change once and in order, while their server is killed and comes back.
+/// Fifty watches see every change once and in order, and fifty that wait for a lock get it in theirs, while their server
+/// is killed and comes back.
 #[test]
-fn fifty_watches_of_node_across_restarts_of_etcd() {
+fn fifty_watches_and_locks_of_node_across_restarts_of_etcd() {
     for version in TESTED {
         let Some(mut etcd) = Etcd::start(version) else { return };
         let Some(mut node) = in_package("node") else { return };

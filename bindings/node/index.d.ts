@@ -321,6 +321,8 @@ export interface Watch<Item> extends AsyncIterableIterator<Item> {
   on(event: 'state', listener: (state: State) => void): this;
   once(event: 'state', listener: (state: State) => void): this;
   off(event: 'state', listener: (state: State) => void): this;
+  addListener(event: 'state', listener: (state: State) => void): this;
+  removeListener(event: 'state', listener: (state: State) => void): this;
   /** Keeps the process alive while it is open. */
   ref(): this;
   /** The opposite, as at first. */
@@ -330,6 +332,124 @@ export interface Watch<Item> extends AsyncIterableIterator<Item> {
   /** Ends it: its loop ends. */
   close(): void;
   [Symbol.asyncIterator](): this;
+}
+
+/** What ends the wait for a lock. */
+export interface LockOptions {
+  /** Seconds for which it outlives a holder that died; 10 unless set. Kept alive by the library until it is released. */
+  ttl?: number;
+  /**
+   * Milliseconds for which others are waited for; 0: not at all. `Infinity`, or nothing: as long as it takes. Not in
+   * time: rejected with a TimeoutError, which tells who was before us.
+   */
+  wait?: number;
+  /** Information for people who look at the queue; host and process unless set. */
+  value?: Bytes;
+  /**
+   * Ends the wait: it is rejected with an AbortError (see CanceledError), and nothing is held. Once it is held, the
+   * signal means nothing any more.
+   */
+  signal?: AbortSignal;
+  /** Keeps the process alive while it is held. */
+  ref?: boolean;
+}
+
+export interface ElectOptions extends LockOptions {
+  /** What is proclaimed to all who ask who leads; host and process unless set. */
+  value?: Bytes;
+}
+
+/**
+ * A lock that is held. The library keeps it alive, also while the event loop is blocked, until it is released or lost.
+ *
+ * It is lost, for good, when no server has confirmed it for nearly its TTL, when its lease or its key is gone, and when
+ * its client is closed. That is told before anybody else can have it (unless its key was removed by force): by `isHeld`,
+ * by the event 'lost' and by `signal`.
+ *
+ * It does not keep the process alive (see `ref`). A Lock that nobody has any more is released when it is collected, unless
+ * somebody still listens for its loss.
+ *
+ * @example
+ * await using lock = await etcd.lock('jobs/nightly', { ttl: 10, wait: 5000 });
+ * await fetch(url, { method: 'POST', headers: { 'x-token': `${lock.token}` }, signal: lock.signal });
+ */
+export interface Lock {
+  /** The key that is its place in the queue. */
+  readonly key: Buffer;
+  /**
+   * The fencing token, which is the key's creation revision: greater for every later holder. A resource that refuses a
+   * smaller one than it has seen is written by one holder at a time. A Number, as all revisions.
+   */
+  readonly token: number;
+  /** What it says to people who look at the queue, or what was proclaimed last. */
+  readonly value: Buffer;
+  /** Whether it is held for sure, by this machine's own clock; asks nobody. Once false, for good. */
+  readonly isHeld: boolean;
+  /** For how many milliseconds it is held for sure yet, should no server be reached any more. */
+  readonly remainingMs: number;
+  /** Aborted when it is lost, with the error as its reason; not by `release()`. For fetch and whatever takes a signal. */
+  readonly signal: AbortSignal;
+  /**
+   * Lets a transaction be done only while it is held: adds a comparison of its key. Where it is not held any more,
+   * `succeeded` is false. Returns the transaction.
+   */
+  guard(txn: Transaction): Transaction;
+  /**
+   * Releases it; the next one in the queue has it then. Resolves when a server has confirmed that it was held to the
+   * end. A second call does nothing, and tells the same.
+   * @throws NotHeldError: it was lost before, `cause` tells why; look at what was done meanwhile. Any other EtcdError:
+   *   no server has confirmed it; it is not renewed any more, and ends with its TTL at the latest.
+   */
+  release(options?: CallOptions): Promise<void>;
+  /** Keeps the process alive while it is held. */
+  ref(): this;
+  /** The opposite, as at first. */
+  unref(): this;
+  /** Tells once that it is lost (LostError, or ClosedError when its client was closed); never after `release()`. */
+  on(event: 'lost', listener: (error: EtcdError) => void): this;
+  once(event: 'lost', listener: (error: EtcdError) => void): this;
+  off(event: 'lost', listener: (error: EtcdError) => void): this;
+  addListener(event: 'lost', listener: (error: EtcdError) => void): this;
+  removeListener(event: 'lost', listener: (error: EtcdError) => void): this;
+  /** The same as `release()`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/**
+ * The leadership of an election: a lock whose value is told to all who ask who leads.
+ *
+ * @example
+ * const leadership = await etcd.elect('service', { value: 'http://10.0.0.1:8080' });
+ * leadership.once('lost', error => process.exit(1));
+ */
+export interface Leadership extends Lock {
+  /**
+   * Proclaims another value, which observers are told; gives the revision.
+   * @throws NotHeldError: it does not lead any more.
+   */
+  proclaim(value: Bytes, options?: CallOptions): Promise<{ revision: number }>;
+  /** The same as `release()`. */
+  resign(options?: CallOptions): Promise<void>;
+}
+
+/** Who leads an election, or holds a lock. */
+export interface Leader {
+  /** The key that is its place in the queue. */
+  key: Buffer;
+  /** What it proclaims. */
+  value: Buffer;
+  /** Its fencing token: the revision since which it is in the queue. */
+  token: number;
+  /** The revision at which it proclaimed the value. */
+  revision: number;
+  lease: bigint;
+}
+
+export interface ObserveOptions {
+  /** Ends it with an AbortError. */
+  signal?: AbortSignal;
+  /** Keeps the process alive while it is open. */
+  ref?: boolean;
 }
 
 export interface Member {
@@ -370,8 +490,9 @@ export interface Counters {
   watchesResumed: number;
   /** Watches that waited for their reader. */
   watchesParked: number;
+  /** Locks that were lost. */
   holdsLost: number;
-  /** Calls and watches that have not ended. */
+  /** Calls, watches and locks that have not ended. */
   open: number;
 }
 
@@ -406,6 +527,26 @@ export interface Client {
   watch(keys: Keys, options: WatchOptions & { batches?: false; states: true }): Watch<Change | State>;
   watch(keys: Keys, options: WatchOptions & { batches: true; states?: false }): Watch<Batch>;
   watch(keys: Keys, options: WatchOptions & { batches: true; states: true }): Watch<Batch | State>;
+  /**
+   * Waits for a lock: in one fair queue with `etcdctl lock` and with programs in Go. Keeps the process alive until it is
+   * held.
+   * @throws TimeoutError: others held it for as long as `wait`. LostError: its place in the queue vanished. Those of
+   *   every call, where no server can be reached.
+   * @example
+   * await using lock = await etcd.lock('jobs/nightly', { wait: 0 });
+   */
+  lock(name: Bytes, options?: LockOptions): Promise<Lock>;
+  /** Waits for the leadership of an election: as `lock()`, in one queue with `etcdctl elect`. */
+  elect(name: Bytes, options?: ElectOptions): Promise<Leadership>;
+  /**
+   * Follows an election, beginning with now: each leader and each value proclaimed, in order, once, through outages and
+   * compactions; null while nobody leads.
+   * @example
+   * for await (const leader of etcd.observe('service')) console.log(leader?.value.toString() ?? 'nobody');
+   */
+  observe(name: Bytes, options?: ObserveOptions): Watch<Leader | null>;
+  /** Who leads an election, or holds a lock; null: nobody. */
+  leader(name: Bytes, options?: CallOptions): Promise<Leader | null>;
   /** The members of the cluster. */
   members(options?: CallOptions): Promise<Member[]>;
   /** How each endpoint is. */
@@ -431,8 +572,9 @@ export interface Client {
   /** The opposite, as at first. */
   unref(): this;
   /**
-   * Takes nothing new, ends watches, waits for what is in flight (at most `timeout` milliseconds, 5000 unless set; what
-   * has not ended by then is rejected with ClosedError) and closes. Never rejects for what servers do; a second call
+   * Takes nothing new, ends watches, releases locks (whose holders are told of the loss first), waits for what is in
+   * flight (at most `timeout` milliseconds, 5000 unless set; what has not ended by then is rejected with ClosedError) and
+   * closes. Never rejects for what servers do; a second call
    * waits for the first.
    */
   close(options?: { timeout?: number }): Promise<void>;

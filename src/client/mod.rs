@@ -128,6 +128,11 @@ impl Client {
         })))
     }
 
+    /// Whether this is a clone of the other one.
+    pub fn is_same(&self, other: &Client) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Ends all calls and waits, in all threads, now and later, that are not told to go by another cancel token
     /// than [`Client::closed`]. Does not wait.
     pub fn close(&self) {

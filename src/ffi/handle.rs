@@ -91,6 +91,18 @@ pub fn take<T: Shared>(handle: usize) -> Option<Arc<T>> {
     T::table().write(handle).remove(&handle)
 }
 
+/// Takes away all that C holds and `wanted` says.
+pub fn take_all<T: Shared>(wanted: impl Fn(&T) -> bool) -> Vec<Arc<T>> {
+    let mut taken = Vec::new();
+    for shard in &T::table().0.get().0 {
+        let mut shard = shard.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let found: Vec<_> =
+            shard.iter().filter(|(_, thing)| wanted(thing)).map(|(&handle, _)| handle).collect();
+        taken.extend(found.iter().filter_map(|handle| shard.remove(handle)));
+    }
+    taken
+}
+
 /// Why there is nothing with this number.
 pub fn missing<T: Shared>(handle: usize) -> Error {
     let (number, kind) = (handle >> 8, handle >> 4 & 15);

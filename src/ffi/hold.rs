@@ -43,6 +43,13 @@ fn contender(hold: *const etcd_hold) -> Result<Contender> {
     Ok(handle::find::<HoldHandle>(hold as usize)?.0.clone())
 }
 
+/// Frees the holds of a client, for a host that can't any more.
+pub(super) fn free_holds(client: &Client) {
+    for hold in handle::take_all::<HoldHandle>(|hold| hold.0.client().is_same(client)) {
+        hold.0.release(Box::new(|_| {}));
+    }
+}
+
 /// What a lock request wants.
 #[derive(Clone)]
 pub(crate) struct LockDraft {

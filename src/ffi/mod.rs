@@ -15,4 +15,5 @@ pub mod queue;
 pub mod reply;
 pub mod request;
 pub mod status;
+pub mod thread;
 pub mod types;

@@ -8,8 +8,9 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 const [endpoint, seconds = '2', who, what, flight] = process.argv.slice(2);
 const VALUE = 'x'.repeat(64);
-const EVENTS = 20_000;
+const EVENTS = 50_000;
 const PER_TXN = 100;
+const WRITERS = 8;
 
 const clients = {
   async 'etcd-api'() {
@@ -19,6 +20,7 @@ const clients = {
       get: () => etcd.get('bench/key'),
       put: () => etcd.put('bench/key', VALUE),
       fill: keys => etcd.txn().do(...keys.map(key => op.put(key, VALUE))).commit(),
+      lock: async lane => (await etcd.lock(`bench/lock${lane}`)).release(),
       async watch(count) {
         const watch = etcd.watch({ prefix: 'bench/w' }, { ref: true });
         await watch.ready();
@@ -35,6 +37,7 @@ const clients = {
       get: () => etcd.get('bench/key').buffer(),
       put: () => etcd.put('bench/key').value(VALUE),
       fill: keys => etcd.if('bench/none', 'Version', '==', 0).then(...keys.map(key => etcd.put(key).value(VALUE))).commit(),
+      lock: async lane => (await etcd.lock(`bench/lock${lane}`).ttl(10).acquire()).release(),
       async watch(count) {
         const watch = await etcd.watch().prefix('bench/w').create();
         return { seen: new Promise(resolve => watch.on('put', () => --count === 0 && resolve())) };
@@ -47,10 +50,10 @@ const clients = {
 /** Operations a second, and microseconds of processor time for each, with so many in flight. */
 async function calls(run, inFlight) {
   let done = 0;
-  const lane = async until => {
-    for (; performance.now() < until; done++) await run();
+  const lane = async (number, until) => {
+    for (; performance.now() < until; done++) await run(number);
   };
-  const lanes = length => Promise.all(Array.from({ length: inFlight }, () => lane(performance.now() + length)));
+  const lanes = length => Promise.all(Array.from({ length: inFlight }, (_, number) => lane(number, performance.now() + length)));
   await lanes(300);
   const [start, cpu] = [performance.now(), process.cpuUsage()];
   const delay = monitorEventLoopDelay({ resolution: 1 });
@@ -65,19 +68,55 @@ function result(done, start, cpu, delay) {
   return { perSecond: done / (performance.now() - start) * 1000, cpu: (user + system) / done, delay: delay.max / 1e6 };
 }
 
+/** Writes what is watched, some transactions at a time. */
+async function fill(client) {
+  const keys = Array.from({ length: PER_TXN }, (_, n) => `bench/w${n}`);
+  let left = EVENTS / PER_TXN;
+  const lane = async () => {
+    while (left-- > 0) await client.fill(keys);
+  };
+  await Promise.all(Array.from({ length: WRITERS }, lane));
+}
+
 async function events(client) {
   const { seen } = await client.watch(EVENTS);
   const [start, cpu] = [performance.now(), process.cpuUsage()];
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
-  for (let i = 0; i < EVENTS / PER_TXN; i++) {
-    await client.fill(Array.from({ length: PER_TXN }, (_, n) => `bench/w${n}`));
-  }
+  await fill(client);
   await seen;
   return result(EVENTS, start, cpu, delay);
 }
 
+/** How long the event loop is held up, at most and usually, while as many changes wait as there can be. On mem://. */
+async function drain() {
+  const { open, op } = await import('etcd-api');
+  const etcd = open('mem://');
+  const { revision } = await etcd.put('bench/k', VALUE);
+  const keys = Array.from({ length: PER_TXN }, (_, n) => op.put(`bench/w${n}`, VALUE));
+  for (let i = 0; i < EVENTS / PER_TXN; i++) await etcd.txn().do(...keys).commit();
+  const turns = [];
+  let [last, left, isOver] = [0, 0, false];
+  const turn = () => {
+    turns.push(performance.now() - last);
+    last = performance.now();
+    if (!isOver) setImmediate(turn);
+  };
+  const watch = etcd.watch({ prefix: 'bench/w' }, { startRevision: revision + 1, ref: true });
+  await watch.ready();
+  [last, left] = [performance.now(), EVENTS];
+  turn();
+  for await (const _ of watch) if (--left === 0) break;
+  isOver = true;
+  turns.sort((one, other) => one - other);
+  return { longest: turns.at(-1), median: turns[turns.length >> 1] };
+}
+
 async function measure() {
+  if (what === 'drain') {
+    console.log(JSON.stringify(await drain()));
+    process.exit();
+  }
   const begun = performance.now();
   const client = await clients[who]();
   await client.put();
@@ -93,6 +132,7 @@ async function measure() {
 const ROWS = [
   ['gets a second, 1 in flight', 'get', 1], ['gets a second, 16 in flight', 'get', 16], ['gets a second, 256 in flight', 'get', 256],
   ['puts a second, 1 in flight', 'put', 1], ['puts a second, 16 in flight', 'put', 16], ['puts a second, 256 in flight', 'put', 256],
+  ['lock cycles a second, 1 in flight', 'lock', 1], ['lock cycles a second, 16 in flight', 'lock', 16],
   ['watch events a second', 'events', 0], ['milliseconds to load, open and put once', 'start', 0],
 ];
 
@@ -115,6 +155,9 @@ function table() {
     const rest = isTime ? ['', '', '', ''] : [ours.cpu, theirs.cpu, ours.delay, theirs.delay].map(number => number.toFixed(0));
     console.log(`| ${[row[0], ours.perSecond.toFixed(0), theirs.perSecond.toFixed(0), times.toFixed(2), ...rest].join(' | ')} |`);
   }
+  const drains = Array.from({ length: 3 }, () => run('etcd-api', ['', 'drain', 0]));
+  const best = name => Math.min(...drains.map(one => one[name])).toFixed(2);
+  console.log(`\nTurns of the loop while ${EVENTS} changes are drained: ${best('longest')} ms at most, ${best('median')} ms the median.`);
   console.log(`\nload ${loadavg()[0].toFixed(1)} at the end`);
 }
 

@@ -32,5 +32,12 @@ for await (const { type, key, value } of etcd.watch({ prefix: '' }, { startRevis
 }
 
 for await (const { key, value } of etcd.getAll({ prefix: '' })) console.log(`there is ${key} = ${value}`);
+
+// A lock, and what its holder alone may do.
+const lock = await etcd.lock('painting', { wait: 1000 });
+const painted = await lock.guard(etcd.txn()).do(op.put('colour', 'white')).commit();
+console.log(painted.succeeded ? 'painted it under a lock' : 'lost the lock: nothing was done');
+await lock.release();
+
 await etcd.delete({ prefix: '' });
 await etcd.close();

@@ -2,10 +2,12 @@
 // The client: every call is a request that is submitted, and a promise for what comes of it. index.d.ts says what each
 // method does.
 
+const { isMainThread } = require('node:worker_threads');
 const { library } = require('./library.js');
 const { COUNTER, PACKED, ALARM, ALARM_ACTION } = require('./raw.js');
 const { Queue } = require('./queue.js');
 const { Watch, Source } = require('./watch.js');
+const { Place, Lock, Leadership, leaderOf } = require('./lock.js');
 const { Transaction } = require('./txn.js');
 const requests = require('./requests.js');
 const replies = require('./replies.js');
@@ -13,6 +15,8 @@ const { errorOf, takeError, closed, aborted, CANCELED, TOO_LARGE } = require('./
 const { bytes, flag, whole, lease, member, word, object, onlyKnown, timeout, abortSignal, kindOf } = require('./values.js');
 
 const PAGE = 1000;
+/** So many milliseconds the end of a process waits for the release of its locks. */
+const PARTING = 500;
 const pointer = new BigUint64Array(1);
 
 /** What must be freed: apart from the Client, so that one that nobody has any more can be collected. */
@@ -20,7 +24,9 @@ class Native {
   constructor(raw, handle) {
     this.raw = raw;
     this.handle = handle;
-    this.queue = new Queue(raw);
+    this.queue = new Queue(raw, handle);
+    /** How many are held or waited for. */
+    this.locks = 0;
     open.add(this);
   }
 
@@ -31,6 +37,13 @@ class Native {
     this.raw.clientFree(this.handle);
     this.handle = null;
   }
+
+  /** The process ends. Others need not wait for the TTL of its locks, if a server can be told soon. */
+  part() {
+    this.queue.drop();
+    if (this.locks > 0) this.raw.clientClose(this.handle, PARTING, null);
+    else this.free();
+  }
 }
 
 const open = new Set();
@@ -38,8 +51,8 @@ const abandoned = new FinalizationRegistry(native => {
   native.free();
   native.queue.free();
 });
-// A worker ends without its process: what it opened must not go on behind it.
-process.on('exit', () => open.forEach(native => native.free()));
+// What a worker has open ends with its thread, however that ends.
+if (isMainThread) process.on('exit', () => open.forEach(native => native.part()));
 
 /** A call that waits in the queue. The client is kept until it has ended. `walk` reads a reply that has to be taken. */
 class Call {
@@ -111,7 +124,8 @@ class Client {
   #raw;
   #native;
   #queue;
-  #watches = new Set();
+  /** What goes on until it is ended: watches, observers, locks. */
+  #lasting = new Set();
   #closing = null;
 
   constructor(where) {
@@ -177,18 +191,26 @@ class Client {
     const { signal, maxBytes = 0, batches = false, states = false, ref = false } = object(options, 'options of watch');
     flag(batches, '`batches`');
     flag(states, '`states`');
-    flag(ref, '`ref`');
-    const settings = { timeout: timeout(options?.timeout), maxBytes: whole(maxBytes, '`maxBytes`'), batches, states, ref };
-    abortSignal(signal);
-    let forget;
-    const onEnd = source => {
-      this.#watches.delete(source);
-      forget?.();
-    };
-    const source = this.#begin(plan, request => new Source(this.#raw, this.#native.handle, request, settings, onEnd));
-    this.#watches.add(source);
-    forget = endOnAbort(source, signal);
-    return new Watch(source);
+    const limit = timeout(options?.timeout);
+    return this.#follow(plan, { timeout: limit, maxBytes: whole(maxBytes, '`maxBytes`'), batches, states, ref }, signal);
+  }
+
+  async lock(name, options) {
+    return new Lock(await this.#hold(requests.lock(name, options), options));
+  }
+
+  async elect(name, options) {
+    return new Leadership(await this.#hold(requests.campaign(name, options), options));
+  }
+
+  observe(name, options) {
+    const plan = requests.observe(name, options);
+    const { signal, ref = false } = object(options, 'options of observe');
+    return this.#follow(plan, { timeout: -1, maxBytes: 0, batches: false, states: false, ref }, signal);
+  }
+
+  async leader(name, options) {
+    return leaderOf(await this.#ask(requests.leader(name, options), options));
   }
 
   async members(options) {
@@ -271,7 +293,7 @@ class Client {
   }
 
   async #shutDown(limit) {
-    for (const source of this.#watches) source.end(null);
+    for (const one of this.#lasting) one.end(null);
     await this.#queue.idle(limit);
     // What is still open ends with this, and tells so.
     this.#native.free();
@@ -292,16 +314,22 @@ class Client {
   }
 
   /** The record of a plan's reply; a reply that has to be taken is walked at once. */
-  async #ask(plan, options, walk) {
+  #ask(plan, options, walk) {
     const limit = timeout(options?.timeout);
-    const signal = abortSignal(options?.signal);
-    if (signal?.aborted) throw aborted(signal.reason);
+    return this.#until(options?.signal, (resolve, reject) => {
+      const call = new Call(this, this.#queue, walk, resolve, reject);
+      const tag = this.#begin(plan, request => this.#queue.submit(request, limit, call));
+      return () => this.#queue.cancel(tag);
+    });
+  }
+
+  /** What comes of something that ends early when a signal is aborted. `start` begins it, and gives what ends it. */
+  async #until(signal, start) {
+    if (abortSignal(signal)?.aborted) throw aborted(signal.reason);
     let forget;
     try {
       return await new Promise((resolve, reject) => {
-        const call = new Call(this, this.#queue, walk, resolve, reject);
-        const tag = this.#begin(plan, request => this.#queue.submit(this.#native.handle, request, limit, call));
-        forget = onAbort(signal, () => this.#queue.cancel(tag));
+        forget = onAbort(signal, start(resolve, reject));
       });
     } catch (error) {
       // Made where the answer was read: here it can tell who asked.
@@ -311,6 +339,45 @@ class Client {
     } finally {
       forget?.();
     }
+  }
+
+  /** A place in a queue, once it holds the lock. */
+  async #hold(plan, options) {
+    const { wait = Infinity, signal, ref = false } = object(options, 'options');
+    const limit = wait === Infinity ? -1 : whole(wait, '`wait`');
+    flag(ref, '`ref`');
+    const ask = (...call) => this.#ask(...call);
+    const place = new Place(this.#raw, this.#queue, plan.value, ask, () => this.#forget(place));
+    await this.#until(signal, (resolve, reject) => {
+      this.#begin(plan, request => place.begin(request, limit, resolve, reject));
+      this.#lasting.add(place);
+      this.#native.locks++;
+      return () => place.giveUp();
+    });
+    // Both may have been told in one turn: nobody could have listened for its loss.
+    if (place.signal.aborted) throw place.signal.reason;
+    place.setHold(ref);
+    return place;
+  }
+
+  /** A place whose last event has come. */
+  #forget(place) {
+    if (this.#lasting.delete(place)) this.#native.locks--;
+  }
+
+  /** A watch or an observer. */
+  #follow(plan, settings, signal) {
+    flag(settings.ref, '`ref`');
+    abortSignal(signal);
+    let forget;
+    const onEnd = source => {
+      this.#lasting.delete(source);
+      forget?.();
+    };
+    const source = this.#begin(plan, request => new Source(this.#raw, this.#native.handle, request, settings, onEnd));
+    this.#lasting.add(source);
+    forget = endOnAbort(source, signal);
+    return new Watch(source);
   }
 
   async #list(make, options, what, walk) {
@@ -390,9 +457,9 @@ function stopListening(signal) {
   listening.delete(signal);
 }
 
-/** Ends a watch when a signal is aborted; gives what ends that. The signal knows the source only, not the Watch. */
+/** Ends a watch or observer when a signal is aborted; gives what ends that. The signal knows the source only, not the Watch. */
 function endOnAbort(source, signal) {
-  const error = () => errorOf({ status: CANCELED, message: 'the watch was aborted' }, { cause: signal.reason });
+  const error = () => errorOf({ status: CANCELED, message: 'it was aborted' }, { cause: signal.reason });
   const end = () => source.end(error(), { drop: true });
   if (signal?.aborted) end();
   return onAbort(signal, end);

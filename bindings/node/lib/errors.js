@@ -70,6 +70,7 @@ const CLOSED = 11;
 const CANCELED = 12;
 const NO_RESOURCE = 17;
 const TOO_LARGE = 54;
+const NOT_HELD = 73;
 
 /** The error of a status, of the class that belongs to it. */
 function errorOf(details, options) {
@@ -99,4 +100,4 @@ const aborted = reason => errorOf({ status: CANCELED, message: 'aborted before i
 const classes = Object.fromEntries(STATUSES.filter(([, , type]) => type !== EtcdError)
   .map(([status, , type]) => [status === CANCELED ? 'CanceledError' : type.name, type]));
 
-module.exports = { EtcdError, classes, errorOf, takeError, closed, aborted, STATUSES, CANCELED, NO_RESOURCE, TOO_LARGE };
+module.exports = { EtcdError, classes, errorOf, takeError, closed, aborted, STATUSES, CANCELED, NO_RESOURCE, TOO_LARGE, NOT_HELD };

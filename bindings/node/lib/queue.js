@@ -3,6 +3,7 @@
 // takes as much as fits into a buffer. Nothing of the library ever calls into JavaScript, and no thread of Node waits.
 
 const net = require('node:net');
+const { isMainThread } = require('node:worker_threads');
 const records = require('./records.js');
 const { errorOf, takeError, closed, NO_RESOURCE, TOO_LARGE } = require('./errors.js');
 
@@ -41,6 +42,7 @@ function roomFor(length) {
  */
 class Queue {
   #raw;
+  #client;
   #queue;
   #socket = null;
   #waiting = new Map();
@@ -51,16 +53,15 @@ class Queue {
   #isPaused = false;
   #hasMore = false;
 
-  constructor(raw, maxBytes = 0) {
+  constructor(raw, client, maxBytes = 0) {
     this.#raw = raw;
+    this.#client = client;
     pointer[0] = 0n;
     const status = raw.queueNew(maxBytes, pointer, null);
     if (status !== 0) throw errorOf({ status, message: 'no queue could be made' });
     this.#queue = pointer[0];
-  }
-
-  get isFree() {
-    return this.#queue === null;
+    // worker.terminate() ends a thread without a word to what runs in it.
+    if (!isMainThread) raw.freeWithThread(client, this.#queue);
   }
 
   /** How many have not ended. */
@@ -69,11 +70,11 @@ class Queue {
   }
 
   /** Starts a request; gives its tag. */
-  submit(client, request, timeout, waiter) {
+  submit(request, timeout, waiter) {
     if (this.#queue === null) throw closed('the client');
     if (this.#socket === null) this.#listen();
     const tag = this.#lastTag + 1;
-    const status = this.#raw.submit(client, this.#queue, request, tag, timeout, pointer);
+    const status = this.#raw.submit(this.#client, this.#queue, request, tag, timeout, pointer);
     if (status !== 0) throw takeError(this.#raw, pointer[0], status);
     this.#lastTag = tag;
     this.#waiting.set(tag, waiter);
@@ -94,6 +95,11 @@ class Queue {
     } finally {
       this.#raw.replyFree(reply);
     }
+  }
+
+  /** What is held by a tag, for etcd_hold_free(); null: nothing (any more). */
+  takeHold(tag) {
+    return this.#raw.queueTakeHold(this.#queue, tag, pointer) === 0 ? pointer[0] : null;
   }
 
   /** Whether a tag keeps the process alive, from now on. */
@@ -139,12 +145,18 @@ class Queue {
     if (this.#hasMore) setImmediate(() => this.#drain());
   }
 
+  /** Ends everything at once, and tells nobody: the process ends. */
+  drop() {
+    if (this.#queue === null) return;
+    this.#raw.queueFree(this.#queue);
+    this.#queue = null;
+  }
+
   /** Ends everything at once; those who wait are told by `fail`. */
   free(error = closed('the client')) {
     if (this.#queue === null) return;
     this.#socket?.destroy();
-    this.#raw.queueFree(this.#queue);
-    this.#queue = null;
+    this.drop();
     const waiting = [...this.#waiting.values()];
     this.#waiting.clear();
     this.#held = 0;

@@ -11,7 +11,7 @@ const FIELD = {
   SERIALIZABLE: 9, MIN_MOD_REVISION: 10, MAX_MOD_REVISION: 11, MIN_CREATE_REVISION: 12, MAX_CREATE_REVISION: 13,
   LEASE: 20, TTL: 21, IF_ABSENT: 22, IF_PRESENT: 23, IF_VALUE: 24, IF_MOD_REVISION: 25, IF_CREATE_REVISION: 26,
   RETURN_PREVIOUS: 27, IGNORE_VALUE: 28, IGNORE_LEASE: 29,
-  START_REVISION: 40, NO_PUTS: 41, NO_DELETES: 42, RESYNC: 43, PROGRESS: 44, PHYSICAL: 50, KEYS: 51,
+  START_REVISION: 40, NO_PUTS: 41, NO_DELETES: 42, RESYNC: 43, PROGRESS: 44, PHYSICAL: 50, KEYS: 51, VALUE: 52,
   CLUSTER: 100, MEMBER: 101, RAFT_TERM: 102, GRANTED_TTL: 103, HASH: 104, COMPACT_REVISION: 105, LEADER: 106,
   DB_SIZE: 107, DB_SIZE_IN_USE: 108, RAFT_INDEX: 109, RAFT_APPLIED_INDEX: 110, IS_LEARNER: 111, STATUS: 112,
   ALARM: 113,
@@ -27,7 +27,7 @@ const COUNTER = {
 const PACKED = { LAST: 1, TAKE: 2, SUCCEEDED: 4, MORE: 8, RETRIABLE: 16, OUTCOME_UNKNOWN: 32 };
 
 /** ETCD_EVENT_* */
-const EVENT = { REPLY: 1, CHANGES: 2, WATCH_STATE: 3, WATCH_END: 7 };
+const EVENT = { REPLY: 1, CHANGES: 2, WATCH_STATE: 3, ACQUIRED: 4, LOST: 5, LEADER: 6, WATCH_END: 7 };
 
 /** ETCD_WATCH_* */
 const WATCH = { LIVE: 1, RESUMING: 2, PARKED: 3, COMPACTED: 4, RESET: 5, PROGRESS: 6, RESYNCED: 7 };
@@ -63,6 +63,7 @@ const FUNCTIONS = {
   optionsSet: 'int etcd_options_set(void *, str, str, void *)',
   optionsFree: 'void etcd_options_free(void *)',
   clientOpen: 'int etcd_client_open(void *, void *, void *)',
+  clientClose: 'int etcd_client_close(void *, int64_t, void *)',
   clientFree: 'void etcd_client_free(void *)',
   clientCounter: 'int64_t etcd_client_counter(void *, int32_t)',
 
@@ -70,7 +71,9 @@ const FUNCTIONS = {
   queueDupFd: 'int etcd_queue_dup_fd(void *)',
   queueRead: 'int etcd_queue_read(void *, void *, size_t, void *, void *)',
   queueTakeReply: 'int etcd_queue_take_reply(void *, uint64_t, void *)',
+  queueTakeHold: 'int etcd_queue_take_hold(void *, uint64_t, void *)',
   queueCancel: 'int etcd_queue_cancel(void *, uint64_t)',
+  freeWithThread: 'int etcd_free_with_thread(void *, void *)',
   queueFree: 'void etcd_queue_free(void *)',
   submit: 'int etcd_submit(void *, void *, void *, uint64_t, int64_t, void *)',
 
@@ -91,6 +94,12 @@ const FUNCTIONS = {
   requestAlarm: 'void *etcd_request_alarm(int32_t, int64_t, int32_t)',
   requestHash: 'void *etcd_request_hash(int64_t)',
   requestAuthenticate: `void *etcd_request_authenticate(${BYTES}, ${BYTES})`,
+  requestLock: `void *etcd_request_lock(${BYTES})`,
+  requestCampaign: `void *etcd_request_campaign(${BYTES}, ${BYTES})`,
+  requestObserve: `void *etcd_request_observe(${BYTES})`,
+  requestLeader: `void *etcd_request_leader(${BYTES})`,
+  requestRelease: 'void *etcd_request_release(void *)',
+  requestProclaim: `void *etcd_request_proclaim(void *, ${BYTES})`,
   requestSetInt: 'int etcd_request_set_int(void *, int32_t, int64_t)',
   requestSetBytes: `int etcd_request_set_bytes(void *, int32_t, ${BYTES})`,
   requestFree: 'void etcd_request_free(void *)',
@@ -110,6 +119,11 @@ const FUNCTIONS = {
   replyInt: 'int etcd_reply_int(void *, int32_t, void *)',
   replyBytes: 'int etcd_reply_bytes(void *, int32_t, void *, void *)',
   replyFree: 'void etcd_reply_free(void *)',
+
+  holdIsHeld: 'int etcd_hold_is_held(void *)',
+  holdRemainingMs: 'int64_t etcd_hold_remaining_ms(void *)',
+  holdKey: 'int etcd_hold_key(void *, void *, size_t, void *)',
+  holdFree: 'void etcd_hold_free(void *)',
 };
 
 /** The functions of a library file; throws when it can't be loaded, or has not all of them. */

@@ -4,6 +4,7 @@
 
 const { FIELD, TARGET, RELATION } = require('./raw.js');
 const { bytes, flag, whole, lease, word, object, onlyKnown, range } = require('./values.js');
+const { hostname } = require('node:os');
 const { isUint8Array } = require('node:util').types;
 
 const SORT_BY = { key: 0, version: 1, createRevision: 2, modRevision: 3, value: 4 };
@@ -59,6 +60,9 @@ const WATCH = {
   ref: null,
   maxBytes: null,
 };
+const OBSERVE = { signal: null, ref: null };
+/** Its value is a part of the request where it is a campaign. */
+const HOLD = { ttl: [FIELD.TTL, whole], value: null, wait: null, signal: null, ref: null };
 const GRANT = { id: [FIELD.LEASE, lease] };
 const TTL = { keys: [FIELD.KEYS, flag] };
 const COMPACT = { physical: [FIELD.PHYSICAL, flag] };
@@ -68,7 +72,7 @@ const called = table => ({ ...table, ...CALL });
 const OPTIONS = {
   get: called(ONE_KEY), range: called(RANGE), pages: called(PAGES), count: called(ONE_KEY), put: called(PUT),
   delete: called(DELETE), watch: called(WATCH), grant: called(GRANT), ttl: called(TTL), compact: called(COMPACT),
-  call: CALL,
+  call: CALL, hold: HOLD, observe: OBSERVE,
 };
 
 function fieldsOf(options, table, what) {
@@ -120,6 +124,36 @@ function watch(keys, options) {
 /** A request without keys: how it is made, and its options. */
 function plain(make, options, table, what) {
   return { kind: 'plain', make, fields: fieldsOf(options, table, what) };
+}
+
+/** Who asks, for people who look at a queue. */
+const who = () => `${hostname()}:${process.pid}`;
+
+/** A lock or a leadership; `make` is of the one or the other. */
+function hold(make, name, options, what) {
+  const key = bytes(name, 'a name');
+  const plan = plain(raw => make(raw, key, plan.value), options, HOLD, what);
+  plan.value = Buffer.from(bytes(options?.value === undefined ? who() : options.value, '`value`'));
+  return plan;
+}
+
+function lock(name, options) {
+  const plan = hold((raw, key) => raw.requestLock(key, key.length), name, options, 'lock');
+  plan.fields.push([FIELD.VALUE, plan.value]);
+  return plan;
+}
+
+const campaign = (name, options) =>
+  hold((raw, key, value) => raw.requestCampaign(key, key.length, value, value.length), name, options, 'elect');
+
+function observe(name, options) {
+  const election = bytes(name, 'a name');
+  return plain(raw => raw.requestObserve(election, election.length), options, OBSERVE, 'observe');
+}
+
+function leader(name, options) {
+  const election = bytes(name, 'a name');
+  return plain(raw => raw.requestLeader(election, election.length), options, CALL, 'leader');
 }
 
 const RELATIONS = {
@@ -189,4 +223,4 @@ function addComparison(raw, txn, { key, isPrefix, end, relation, target, value }
   if (end !== null) raw.requestSetBytes(txn, FIELD.RANGE_END, end, end.length);
 }
 
-module.exports = { get, getRange, count, put, del, watch, plain, compare, op, make, OPTIONS };
+module.exports = { get, getRange, count, put, del, watch, plain, lock, campaign, observe, leader, compare, op, make, OPTIONS };

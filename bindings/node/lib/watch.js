@@ -3,6 +3,8 @@
 // more than the queue may have) and no other.
 
 const { EventEmitter } = require('node:events');
+const { Listenable } = require('./emitter.js');
+const { leaderOf } = require('./lock.js');
 const { Queue, throwLater } = require('./queue.js');
 const { EVENT, WATCH } = require('./raw.js');
 const { closed } = require('./errors.js');
@@ -16,7 +18,7 @@ const STATES = {
 };
 
 /**
- * What the queue tells, until the reader takes it. It knows no Watch: one that nobody has any more is collected. It
+ * What the queue tells of a watch or an observer, until the reader takes it. It knows no Watch: one that nobody has any more is collected. It
  * does know its client (by `onEnd`), which therefore lives as long as its watches.
  */
 class Source {
@@ -41,9 +43,9 @@ class Source {
     this.#wantsBatches = batches;
     this.#wantsStates = states;
     this.#onEnd = onEnd;
-    this.#queue = new Queue(raw, maxBytes);
+    this.#queue = new Queue(raw, client, maxBytes);
     try {
-      this.#tag = this.#queue.submit(client, request, timeout, this);
+      this.#tag = this.#queue.submit(request, timeout, this);
     } catch (error) {
       this.#queue.free();
       throw error;
@@ -62,6 +64,7 @@ class Source {
   record(record) {
     if (record.kind === EVENT.CHANGES) this.#changes(record);
     else if (record.kind === EVENT.WATCH_STATE) this.#news(record);
+    else if (record.kind === EVENT.LEADER) this.#leader(record);
     else if (record.kind === EVENT.WATCH_END) this.end(record.error);
   }
 
@@ -70,14 +73,18 @@ class Source {
   }
 
   #changes({ revision, state, keys, size }) {
-    if (this.#items.length === this.#head) this.#bytes = 0;
     if (this.#wantsBatches) {
       this.#push({ type: 'changes', revision, resynced: state === WATCH.RESYNCED, changes: keys });
     } else {
       for (const change of keys) this.#push(change);
     }
-    this.#bytes += size;
-    if (this.#items.length > this.#head && this.#bytes > ENOUGH) this.#queue.pause();
+    this.#count(size);
+  }
+
+  /** So many bytes more wait, unless readers were there for them. */
+  #count(bytes) {
+    this.#bytes = this.#items.length === this.#head ? 0 : this.#bytes + bytes;
+    if (this.#bytes > ENOUGH) this.#queue.pause();
   }
 
   #news({ state, revision, error }) {
@@ -91,6 +98,13 @@ class Source {
     } catch (thrown) {
       throwLater(thrown);
     }
+  }
+
+  #leader(record) {
+    this.state = 'live';
+    if (this.liveRevision === null) this.#live(record.revision);
+    this.#push(leaderOf(record));
+    this.#count(record.size);
   }
 
   #live(revision) {
@@ -157,12 +171,13 @@ class Source {
 
 const abandoned = new FinalizationRegistry(source => source.end(null, { drop: true }));
 
-/** A watch: an async iterator of changes. */
-class Watch {
+/** A watch: an async iterator of changes; an observer: of leaders. */
+class Watch extends Listenable {
   #source;
 
-  /** Made by Client.watch(). */
+  /** Made by Client.watch() and Client.observe(). */
   constructor(source) {
+    super(source.emitter);
     this.#source = source;
     abandoned.register(this, source, this);
   }
@@ -173,21 +188,6 @@ class Watch {
 
   ready() {
     return this.#source.ready();
-  }
-
-  on(event, listener) {
-    this.#source.emitter.on(event, listener);
-    return this;
-  }
-
-  once(event, listener) {
-    this.#source.emitter.once(event, listener);
-    return this;
-  }
-
-  off(event, listener) {
-    this.#source.emitter.off(event, listener);
-    return this;
   }
 
   ref() {

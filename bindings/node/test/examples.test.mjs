@@ -19,11 +19,39 @@ here = I am
 here is deleted
 there is colour = green
 there is shape = round
+painted it under a lock
 `;
 
 test('the quickstart', async () => {
   const { code, out, err } = await node([here('../examples/quickstart.mjs'), ...(onMem ? [] : [servers])]);
   assert.deepEqual([code, out, err], [0, QUICKSTART, '']);
+});
+
+/** Runs the leader service; gives the process, and what waits for a line of it. */
+function service(t, name) {
+  const child = spawn(process.execPath, [here('../examples/leader.mjs'), servers ?? 'mem://', name], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  const exit = once(child, 'exit');
+  let text = '';
+  let wake = () => {};
+  child.stdout.on('data', data => { text += data; wake(); });
+  const said = async line => {
+    while (!text.split('\n').includes(line)) await new Promise(resolve => { wake = resolve; });
+  };
+  return { child, said, exit };
+}
+
+test('the leader service', async t => {
+  const first = service(t, 'first');
+  await first.said('working');
+  await first.said('leader: first');
+  const second = onMem ? null : service(t, 'second');
+  await second?.said('leader: first');
+  first.child.kill('SIGTERM');
+  await first.said('stopped');
+  assert.deepEqual(await first.exit, [0, null]);
+  await second?.said('leader: second');
+  await second?.said('working');
 });
 
 /** The events of a stream, as they come. */
@@ -73,7 +101,7 @@ const snippets = [...readme.matchAll(/```js\n([^]*?)```/g)].map(([, code]) => co
 
 /** A snippet stands in a program with a client; one that imports is a whole program. */
 function programOf(snippet) {
-  if (snippet.includes("from 'etcd-api'")) return snippet;
+  if (/from 'etcd-api/.test(snippet)) return snippet;
   return `import { CompactedError, EtcdError, compare, op, open } from 'etcd-api';
 const etcd = open({ endpoints: process.env.ETCD_API_ENDPOINTS, namespace: 'readme/${process.pid}/' });
 ${snippet}

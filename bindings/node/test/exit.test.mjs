@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { here, node, silence } from './helpers.mjs';
+import { client, here, node, onMem, place, silence } from './helpers.mjs';
 
 const program = name => here(`programs/${name}.mjs`);
 /** How often each way to end is tried; `make long` has a hundred. */
@@ -28,7 +28,7 @@ test('a watch or client that is to keep the process alive does', async () => {
 
 test('what a listener throws is not lost, and nothing else is', async () => {
   const { code, out } = await node([program('listener')]);
-  assert.deepEqual([code, out], [0, 'uncaught: mine\nand saw a=1\n']);
+  assert.deepEqual([code, out], [0, 'uncaught: mine\nand saw a=1\nuncaught: mine, too\nand held true\n']);
 });
 
 const ENDS = {
@@ -53,3 +53,22 @@ for (const [how, wanted] of Object.entries(ENDS)) {
     }
   });
 }
+
+test('a lock ends with its worker, and so does all that it had open', async () => {
+  const { code, out, err } = await node([program('holder'), 'workers', `${TRIES}`], { limit: 120_000 });
+  assert.deepEqual([code, err], [0, '']);
+  const descriptors = JSON.parse(out);
+  assert(descriptors.at(-1) <= descriptors[3] + TRIES, `each end leaves something: ${out}`);
+});
+
+test('a lock ends with its process', async t => {
+  if (onMem) return;
+  const where = place();
+  const etcd = client(t, where);
+  for (const [how, wanted] of [['exit', 0], ['throw', 1], ['natural', 0]]) {
+    const { code } = await node([program('holder'), how], { env: { ETCD_TEST_NAMESPACE: where.namespace } });
+    assert.equal(code, wanted);
+    const lock = await etcd.lock('held', { wait: 20_000 });
+    await lock.release();
+  }
+});

@@ -6,8 +6,9 @@ import { test } from 'node:test';
 import { open } from 'etcd-api';
 import { client, place, take } from './helpers.mjs';
 
-/** How many operations of each sort; `make long` has a million. */
+/** How many operations of each sort, and abandoned locks; `make long` has a million, and ten thousand. */
 const COUNT = Number(process.env.ETCD_TEST_OPERATIONS ?? 60_000);
+const LOCKS = COUNT < 1_000_000 ? 3_000 : 10_000;
 
 async function collectAll() {
   for (let i = 0; i < 6; i++) {
@@ -107,4 +108,29 @@ test('a loop whose client and watch have no other holder goes on', async () => {
   await writer.put('a', 'last');
   assert.equal(await seen, 'seen');
   await writer.close();
+});
+
+test('locks that nobody has any more are released', async t => {
+  const where = place();
+  const etcd = client(t, where);
+  const looker = client(t, where);
+  const count = () => looker.count({ prefix: 'lock/' });
+  const some = from => Promise.all(Array.from({ length: 500 }, (_, i) => etcd.lock(`lock/${from + i}`, { ttl: 600 })));
+  let locks = [];
+  while (locks.length < LOCKS) locks = locks.concat(await some(locks.length));
+  const told = [];
+  locks[0].on('lost', () => told.push('lost'));
+  locks[1].signal.addEventListener('abort', () => told.push('aborted'));
+  const signals = locks.slice(2, 4).map(({ signal }) => signal);
+  assert.equal(await count(), LOCKS, 'the broken twin: while somebody has them');
+  locks = null;
+  for (let i = 0; i < 500 && (await count() > 2 || etcd.counters().open > 2); i++) {
+    await collectAll();
+    await sleep(20);
+  }
+  assert.deepEqual([await count(), etcd.counters().open], [2, 2], 'who listens for a loss still holds');
+  assert(signals.every(signal => signal.aborted && signal.reason.code === 'ETCD_ERR_CANCELED'), 'whose signal is left is told');
+  await looker.delete({ prefix: 'lock/' });
+  while (told.length < 2) await sleep(20);
+  assert.deepEqual(told.sort(), ['aborted', 'lost']);
 });

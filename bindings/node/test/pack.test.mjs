@@ -22,7 +22,8 @@ test('the package works where it is installed', t => {
   const [{ filename, files }] = JSON.parse(packed);
   const names = files.map(file => file.path);
   for (const name of ['index.js', 'index.mjs', 'index.d.ts', 'index.d.mts', 'README.md', 'LICENSE-MIT', 'LICENSE-APACHE',
-    'prebuilds/linux-x64/libetcd.so', 'examples/quickstart.mjs', 'lib/client.js']) {
+    'prebuilds/linux-x64/libetcd.so', 'examples/quickstart.mjs', 'examples/leader.mjs', 'lib/client.js',
+    'lib/lock.js', 'locked.js', 'locked.d.ts']) {
     assert(names.includes(name), `${name} is missing`);
   }
   assert(!existsSync(here('../prebuilds')), 'it would come before the repository\'s own');
@@ -38,6 +39,7 @@ test('the package works where it is installed', t => {
     etcd.put('a', '1').then(() => etcd.close()).then(() => {
       console.log(require('fs').readFileSync('/proc/self/maps', 'utf8').match(/\\S*libetcd\\S*/)[0]);
     });`;
+  assert.equal(run(['-e', "console.log(typeof require('etcd-api/locked')('mem://'))"]), 'function\n');
   const library = path.join(folder, 'node_modules/etcd-api/prebuilds/linux-x64/libetcd.so');
   assert.equal(run(['-e', program]).trim(), library);
   const readme = readFileSync(path.join(folder, 'node_modules/etcd-api/README.md'), 'utf8');

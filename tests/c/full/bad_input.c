@@ -457,6 +457,7 @@ RUN(etcd_queue_take_reply) {
 }
 QUIET(etcd_queue_bytes, etcd_queue_bytes(H(0, etcd_queue)) == -1)
 QUIET(etcd_queue_free, (etcd_queue_free(H(0, etcd_queue)), 1))
+RUN(etcd_free_with_thread) { return etcd_free_with_thread(H(0, etcd_client), H(1, etcd_queue)); }
 
 QUIET(etcd_event_tag, etcd_event_tag(H(0, etcd_event)) == 0)
 QUIET(etcd_event_kind, etcd_event_kind(H(0, etcd_event)) == 0)
@@ -662,6 +663,7 @@ static const row table[] = {
   ROW(etcd_queue_take_reply, QUEUE, NONE, NONE, ETCD_ERR_KEY_NOT_FOUND, OUT, 0, 0, 0),
   TAKES(etcd_queue_bytes, QUEUE),
   TAKES(etcd_queue_free, QUEUE),
+  ROW(etcd_free_with_thread, CLIENT, QUEUE, NONE, ETCD_OK, 0, 0, 0, 0),
   TAKES(etcd_event_tag, EVENT),
   TAKES(etcd_event_kind, EVENT),
   TAKES(etcd_event_is_last, EVENT),

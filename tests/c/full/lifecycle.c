@@ -138,6 +138,51 @@ static void leaves_nothing(void) {
   }
 }
 
+/* A thread that ends in the middle of it all, holding a lock with a hold that nobody frees. */
+static void *ends_in_the_middle(void *argument) {
+  etcd_client *client = open_client(endpoints, (char *)NULL);
+  etcd_queue *queue = new_queue(0), *other = new_queue(0), *freed = new_queue(0);
+  etcd_request *lock = etcd_request_lock(TEXT("life/lock"));
+  etcd_hold *hold;
+  (void)argument;
+  DONE(etcd_free_with_thread(client, queue));
+  DONE(etcd_free_with_thread(client, freed));
+  DONE(etcd_free_with_thread(client, other));
+  DONE(etcd_free_with_thread(client, other));
+  etcd_queue_free(freed);
+  GIVES(ETCD_ERR_CLOSED, etcd_free_with_thread(client, freed));
+  CHECK(etcd_queue_fd(queue) >= 0 && etcd_queue_fd(other) >= 0);
+  DONE(etcd_request_set_int(lock, ETCD_FIELD_TTL, 600));
+  DONE(etcd_submit(client, queue, lock, 1, -1, NULL));
+  etcd_request_free(lock);
+  etcd_event *event = next_event(queue);
+  GIVES(ETCD_EVENT_ACQUIRED, etcd_event_kind(event));
+  etcd_event_free(event);
+  DONE(etcd_queue_take_hold(queue, 1, &hold));
+  CHECK(etcd_hold_is_held(hold));
+  submit_many(client, other);
+  return NULL;
+}
+
+static void ends_with_its_thread(void) {
+  threads_come_to(1);
+  int files = files_now();
+  for (int round = 0; round < 4; round++) {
+    etcd_client *next = open_client(endpoints, (char *)NULL);
+    etcd_request *lock = etcd_request_lock(TEXT("life/lock"));
+    etcd_hold *hold;
+    pthread_t one;
+    start(&one, ends_in_the_middle, NULL);
+    CHECK(pthread_join(one, NULL) == 0);
+    DONE(etcd_acquire(next, lock, 60000, NULL, &hold, NULL)); /* long before its TTL */
+    etcd_request_free(lock);
+    etcd_hold_free(hold);
+    DONE(etcd_client_close(next, 20000, NULL));
+    threads_come_to(1);
+    CHECK(files_now() == files);
+  }
+}
+
 /* == Forks ================================================================================================= */
 
 struct inherited {
@@ -261,6 +306,7 @@ int main(int argc, char **argv) {
   RUN(frees_at_once);
   RUN(closes_from_two_threads);
   RUN(leaves_nothing);
+  RUN(ends_with_its_thread);
   for (int round = 0; round < 4; round++) {
     RUN(forks);
   }

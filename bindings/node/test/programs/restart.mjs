@@ -1,9 +1,11 @@
-// Fifty watches and a writer, while somebody restarts the server twice.   restart.mjs ENDPOINT
+// Fifty watches and a writer, a lock and fifty who wait for it, while somebody restarts the server twice.
+//   restart.mjs ENDPOINT
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from 'etcd-api';
 
 const WATCHES = 50;
+const WAITING = 50;
 const etcd = open({ endpoints: process.argv[2], namespace: 'restart/' });
 const watches = Array.from({ length: WATCHES }, () => etcd.watch({ prefix: 'k' }, { states: true, ref: true }));
 await Promise.all(watches.map(watch => watch.ready()));
@@ -46,6 +48,25 @@ async function follow(watch, number) {
   throw new Error('a watch ended');
 }
 
+// One after the other, so that their order is known.
+const lock = await etcd.lock('lock', { ttl: 30 });
+lock.on('lost', error => { throw error; });
+const held = [];
+let holders = 0;
+async function wait(number) {
+  const next = await etcd.lock('lock', { ttl: 30 });
+  assert(!lock.isHeld && next.isHeld && ++holders === 1, 'one at a time');
+  held.push({ number, token: next.token });
+  await sleep(2);
+  holders--;
+  await next.release();
+}
+const waiting = [];
+while (waiting.length < WAITING) {
+  waiting.push(wait(waiting.length));
+  while (await etcd.count({ prefix: 'lock/' }) <= waiting.length) await sleep(2);
+}
+
 console.log('live');
 const all = await Promise.all(watches.map(follow));
 await writer;
@@ -59,5 +80,13 @@ for (const line of all[0]) {
 }
 const last = await etcd.getRange({ prefix: 'k' });
 assert.equal(last.kvs.reduce((sum, kv) => sum + kv.version, 0), all[0].length, 'nothing was left out');
-console.log(`each saw ${all[0].length} changes, resumed ${etcd.counters().watchesResumed} times`);
+
+assert.equal(held.length, 0, 'nobody else came to hold it');
+assert.equal(lock.isHeld, true);
+await lock.release();
+await Promise.all(waiting);
+assert.deepEqual(held.map(({ number }) => number), Array.from({ length: WAITING }, (_, i) => i), 'in their order');
+const tokens = held.map(({ token }) => token);
+assert.deepEqual([...tokens].sort((one, other) => one - other), tokens);
+console.log(`each saw ${all[0].length} changes, resumed ${etcd.counters().watchesResumed} times; ${held.length} held the lock`);
 await etcd.close();

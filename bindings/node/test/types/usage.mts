@@ -1,5 +1,8 @@
 // What programs write, as TypeScript sees it; compiled and never run.
-import etcdDefault, { CanceledError, CompactedError, EtcdError, compare, op, open, type Change, type Client } from 'etcd-api';
+import etcdDefault, {
+  CanceledError, CompactedError, EtcdError, compare, op, open, type Change, type Client, type Leader, type Leadership, type Lock,
+} from 'etcd-api';
+import locked from 'etcd-api/locked';
 
 const etcd: Client = open({ endpoints: ['127.0.0.1:2379'], requestTimeoutMs: 500 });
 etcdDefault.open('mem://');
@@ -64,3 +67,35 @@ try {
 }
 await etcd.close({ timeout: 5 });
 await etcd[Symbol.asyncDispose]();
+
+await using lock: Lock = await open('mem://').lock('a', { ttl: 5, wait: 0, value: 'me', signal: AbortSignal.timeout(5) });
+const fencing: [Buffer, number, Buffer, boolean, number] = [lock.key, lock.token, lock.value, lock.isHeld, lock.remainingMs];
+void fencing;
+await fetch('http://127.0.0.1', { signal: lock.signal });
+lock.once('lost', error => error.code).ref();
+// @ts-expect-error no such event
+lock.on('gone', () => {});
+// @ts-expect-error seconds are a number
+await etcd.lock('a', { ttl: '5' });
+const guarded: boolean = (await lock.guard(etcd.txn().do(op.put('a', 'b'))).commit()).succeeded;
+void guarded;
+await lock.release({ timeout: 5 });
+const leadership: Leadership = await etcd.elect('a', { value: Buffer.from('me') });
+const proclaimed: number = (await leadership.proclaim('you')).revision;
+void proclaimed;
+await leadership.resign();
+for await (const leader of etcd.observe('a', { ref: true })) {
+  // @ts-expect-error nobody may lead
+  leader.value;
+  const since: number | undefined = leader?.token;
+  void since;
+}
+const leads: Leader | null = await etcd.leader('a');
+void leads;
+
+const node: locked.Node = locked(['127.0.0.1'])({ path: '/master', value: 10 });
+locked(etcd)('/master', { value: 'x', id: 'me', ttl: 5 }).on('deselect', () => {}).on('error', error => error.message);
+locked({ _hosts: ['http://127.0.0.1:4001'] });
+node.on('select', (value, id) => value + id).start(() => node.value((_, text) => text)).then(() => node.stop());
+// @ts-expect-error it must be specified
+locked()({ path: '/master' });

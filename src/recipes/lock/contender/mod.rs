@@ -214,6 +214,11 @@ impl Contender {
         lock(&self.0.state).token
     }
 
+    /// Whose it is.
+    pub fn client(&self) -> &Client {
+        &self.0.client
+    }
+
     /// The lock's name.
     pub fn name(&self) -> &[u8] {
         &self.0.wanted.name
