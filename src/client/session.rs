@@ -455,6 +455,13 @@ impl Membership {
         lock(&self.session.state).users.len() == 1
     }
 
+    /// Leaves a session whose lease a server says is gone; its other users are told.
+    pub fn tell_gone(self) {
+        let session = self.session.clone();
+        drop(self);
+        session.lose(ended());
+    }
+
     /// Something may turn up under the lease that nobody knows of: nobody else is to use it, and it is ended as soon as
     /// nobody does.
     pub fn taint(&self) {

@@ -81,6 +81,15 @@ impl Inner {
         }
     }
 
+    /// Somebody has revoked the lease, which nobody knew here: it is not the fault of who came last.
+    fn take_another_session(self: &Arc<Self>, mut state: MutexGuard<State>) {
+        (state.stage, state.queueing) = (Stage::Joins, false);
+        let member = state.member.take();
+        drop(state);
+        member.into_iter().for_each(Membership::tell_gone);
+        self.take_session();
+    }
+
     fn session_is_there(self: &Arc<Self>, result: Result<()>) {
         let mut state = lock(&self.state);
         if state.stage != Stage::Joins {
@@ -193,6 +202,9 @@ impl Inner {
         state.doubtful |= state.queueing;
         if matches!(state.stage, Stage::Over | Stage::Leaves) {
             return self.take_back(state);
+        }
+        if state.stage == Stage::Queues && error.kind() == ErrorKind::LeaseNotFound {
+            return self.take_another_session(state);
         }
         if !retry::may_pass(&error) {
             state.queueing = false;

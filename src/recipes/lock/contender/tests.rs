@@ -1,3 +1,5 @@
+use std::sync::atomic::Ordering;
+
 use super::*;
 use crate::options::Options;
 use crate::wait::{Cancel, Mailbox};
@@ -24,8 +26,12 @@ impl Owner for Told {
 type Mail = Mailbox<Option<Ended>>;
 
 fn want(client: &Client, ttl: i64, until: Deadline) -> (Contender, Mail) {
+    want_named(client, b"l", ttl, until)
+}
+
+fn want_named(client: &Client, name: &[u8], ttl: i64, until: Deadline) -> (Contender, Mail) {
     let told = Mailbox::default();
-    let wanted = Wanted { name: b"l".to_vec(), ttl, value: b"v".to_vec(), until };
+    let wanted = Wanted { name: name.into(), ttl, value: b"v".to_vec(), until };
     (Contender::new(client, wanted, Arc::new(Told(told.clone()))), told)
 }
 
@@ -136,4 +142,48 @@ fn only_a_holder_proclaims() {
     let (waiter, waiting) = want(&client, 10, Deadline::NEVER);
     assert!(silent(&waiting));
     assert_eq!(proclaim(&waiter).unwrap_err().kind(), ErrorKind::NotHeld);
+}
+
+#[test]
+fn who_comes_to_a_lease_that_somebody_revoked_takes_another_one_and_the_others_under_it_are_told() {
+    let client = client();
+    let (holder, holding) = want(&client, 60, Deadline::NEVER);
+    assert!(next(&holding).is_none());
+    client.call(&Request::LeaseRevoke { id: holder.lease() }).unwrap();
+    let (other, told) = want_named(&client, b"other", 60, Deadline::NEVER);
+    assert!(next(&told).is_none(), "it is not the fault of who came last");
+    assert!(other.lease() != holder.lease() && other.remaining().is_some());
+    assert!(matches!(next(&holding), Some(Ended::Lost(_))));
+}
+
+#[test]
+fn who_is_behind_the_holder_alone_reads_nothing_but_its_own_place_when_that_goes() {
+    let client = client();
+    let all: Vec<_> = (0..3).map(|_| want(&client, 60, Deadline::NEVER)).collect();
+    assert!(next(&all[0].1).is_none());
+    let turn = |at: usize| {
+        let state = lock(&all[at].0.0.state);
+        (state.first, state.neighbour.as_ref().is_some_and(|held| held.load(Ordering::SeqCst)))
+    };
+    let is_queued = |at: usize| all[at].0.token() > 0 && lock(&all[at].0.0.state).before.is_some();
+    while !(is_queued(1) && is_queued(2)) {
+        std::thread::yield_now();
+    }
+    assert_eq!((turn(1), turn(2)), ((true, true), (false, false)));
+    all[0].0.release(Box::new(|_| {}));
+    assert!(next(&all[1].1).is_none());
+    assert_eq!(turn(2), (false, true), "the one before it holds the lock now");
+    all[1].0.release(Box::new(|_| {}));
+    assert!(next(&all[2].1).is_none());
+}
+
+#[test]
+fn who_is_behind_one_that_gives_up_does_not_take_its_turn_from_the_holder() {
+    let client = client();
+    let all: Vec<_> = (0..3).map(|_| want(&client, 60, Deadline::NEVER)).collect();
+    assert!(next(&all[0].1).is_none());
+    all[1].0.cancel();
+    assert!(silent(&all[2].1), "the first one still holds it");
+    all[0].0.release(Box::new(|_| {}));
+    assert!(next(&all[2].1).is_none());
 }
