@@ -1,6 +1,6 @@
 //! The protocol of a lock's queue: contenders that are paused anywhere, requests and answers that are late, lost or
 //! there twice, leases that end. What [`Model`] is checked for must hold in every state that can be reached; with any
-//! one of four things done wrong, it does not.
+//! one of five things done wrong, it does not.
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
@@ -19,6 +19,8 @@ enum Broken {
     UnlocksByName,
     /// A lease is counted from when the answer to its renewal came.
     CountsFromReceiving,
+    /// Whoever sees the one before it go takes its turn, whether that one held the lock or gave up.
+    TakesAnyTurn,
 }
 
 /// Contenders, each with a session that it keeps through all its rounds.
@@ -39,6 +41,8 @@ struct State {
     server: Server,
     /// On its way, in any order.
     messages: Vec<Message>,
+    /// A bit for each token with which the lock was held, as those of one client know.
+    held: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,6 +50,8 @@ struct Contender {
     stage: Stage,
     /// 0: not known.
     token: u8,
+    /// The token of the one before it, and whether that was the first; 0: not known.
+    before: (u8, bool),
     /// How long it may be sure of its lease.
     sure: u8,
     rounds: u8,
@@ -81,7 +87,8 @@ struct Server {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Message {
     Queue(usize),
-    Queued(usize, u8),
+    /// With its token, and who was before.
+    Queued(usize, u8, (u8, bool)),
     /// It comes first.
     First(usize, u8),
     /// With what may be sure if it is answered, counted from its sending.
@@ -102,6 +109,7 @@ enum Action {
     Start(usize),
     Retry(usize),
     Look(usize),
+    TakeTurn(usize),
     Keep(usize),
     Write(usize),
     Release(usize),
@@ -146,11 +154,13 @@ impl Server {
     fn enqueue(&mut self, owner: usize, broken: Broken) -> Message {
         match self.place(owner) {
             _ if self.leases[owner].is_none() => Message::Gone(owner),
-            Some(token) if broken != Broken::QueuesTwice => Message::Queued(owner, token),
+            Some(token) if broken != Broken::QueuesTwice => Message::Queued(owner, token, (0, false)),
             _ => {
+                let before = self.queue.last().map_or(0, |place| place.1);
+                let first = self.queue.len() == 1;
                 self.revision += 1;
                 self.queue.push((owner, self.revision));
-                Message::Queued(owner, self.revision)
+                Message::Queued(owner, self.revision, (before, first))
             }
         }
     }
@@ -159,10 +169,12 @@ impl Server {
 impl Contender {
     fn hear(&mut self, message: Message, broken: Broken) {
         match (message, self.stage) {
-            (Message::Queued(_, token), Stage::Queues) => (self.stage, self.token) = (Stage::Waits, token),
+            (Message::Queued(_, token, before), Stage::Queues) => {
+                (self.stage, self.token, self.before) = (Stage::Waits, token, before);
+            }
             // Only who is sure of its lease enters.
             (Message::First(_, token), Stage::Waits) if token == self.token && self.sure > 0 => {
-                self.stage = Stage::Holds;
+                (self.stage, self.before) = (Stage::Holds, (0, false));
             }
             // What is lost never comes back to life.
             (Message::Kept(_, sure), stage) if stage != Stage::Over && self.sure > 0 => {
@@ -173,7 +185,7 @@ impl Contender {
                 // Where the place was not known, it may turn up yet: this session is used no more.
                 let again = self.token > 0 && self.rounds > 0;
                 self.stage = if again { Stage::Idle } else { Stage::Over };
-                (self.token, self.written) = (0, false);
+                (self.token, self.before, self.written) = (0, (0, false), false);
             }
             (Message::Gone(_), Stage::Queues | Stage::Waits) => self.stage = Stage::Over,
             _ => {}
@@ -184,7 +196,7 @@ impl Contender {
 fn owner(message: &Message) -> usize {
     match *message {
         Message::Queue(owner) | Message::Released(owner) | Message::Gone(owner) => owner,
-        Message::Queued(owner, _) | Message::First(owner, _) => owner,
+        Message::Queued(owner, ..) | Message::First(owner, _) => owner,
         Message::Keep(owner, _) | Message::Kept(owner, _) => owner,
         Message::Write(owner, _) | Message::Release(owner, _) => owner,
     }
@@ -202,7 +214,7 @@ impl State {
             Message::Queue(_) | Message::Write(..) | Message::Release(..) | Message::Keep(..) => true,
             // An answer that nobody waits for.
             Message::Kept(who, _) => contenders[*who].stage != Stage::Over && contenders[*who].sure > 0,
-            Message::Queued(who, _) => contenders[*who].stage == Stage::Queues,
+            Message::Queued(who, ..) => contenders[*who].stage == Stage::Queues,
             Message::First(who, _) => contenders[*who].stage == Stage::Waits,
             Message::Released(who) => contenders[*who].stage == Stage::Leaves,
             Message::Gone(who) => matches!(contenders[*who].stage, Stage::Queues | Stage::Waits),
@@ -221,7 +233,14 @@ impl State {
         }
     }
 
-    fn actions_of(&self, who: usize, actions: &mut Vec<Action>) {
+    /// Whether the one before it is gone, after it held the lock: then nobody else can be before it.
+    fn is_next(&self, contender: &Contender, broken: Broken) -> bool {
+        let (before, first) = contender.before;
+        let is_gone = before > 0 && self.server.queue.iter().all(|place| place.1 != before);
+        is_gone && (first || self.held & (1 << before) != 0 || broken == Broken::TakesAnyTurn)
+    }
+
+    fn actions_of(&self, who: usize, broken: Broken, actions: &mut Vec<Action>) {
         let contender = &self.contenders[who];
         let under_way = |is: fn(&Message) -> bool| self.messages.iter().any(|m| owner(m) == who && is(m));
         let sure = contender.sure > 0;
@@ -237,6 +256,9 @@ impl State {
             // When it asks does not matter, only when it is answered, and how.
             Stage::Waits if !under_way(|m| matches!(m, Message::First(..) | Message::Gone(_))) => {
                 actions.push(Action::Look(who));
+                if self.is_next(contender, broken) {
+                    actions.push(Action::TakeTurn(who));
+                }
             }
             Stage::Holds => {
                 actions.push(Action::Release(who));
@@ -286,7 +308,11 @@ impl State {
             Action::Look(_) if self.server.queue.first() == Some(&(who, token)) => {
                 self.send(Message::First(who, token));
             }
-            Action::Look(_) if !self.server.queue.contains(&(who, token)) => self.send(Message::Gone(who)),
+            Action::Look(_) | Action::TakeTurn(_) if !self.server.queue.contains(&(who, token)) => {
+                self.send(Message::Gone(who));
+            }
+            // Its own place is all that it reads.
+            Action::TakeTurn(_) => self.send(Message::First(who, token)),
             Action::Keep(_) => self.send(Message::Keep(who, TTL)),
             Action::Write(_) => self.send(Message::Write(who, token)),
             _ => {}
@@ -302,6 +328,7 @@ impl Model for Locks {
         let contender = |who: usize| Contender {
             stage: Stage::Idle,
             token: 0,
+            before: (0, false),
             sure: TTL,
             rounds: self.rounds[who],
             retries: self.retries[who],
@@ -311,12 +338,12 @@ impl Model for Locks {
         let contenders: Vec<Contender> = (0..self.rounds.len()).map(contender).collect();
         let leases = vec![Some(TTL); contenders.len()];
         let server = Server { revision: 0, leases, queue: Vec::new(), written: 0, stale: false };
-        vec![State { contenders, server, messages: Vec::new() }]
+        vec![State { contenders, server, messages: Vec::new(), held: 0 }]
     }
 
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         actions.push(Action::Tick);
-        (0..self.rounds.len()).for_each(|who| state.actions_of(who, actions));
+        (0..self.rounds.len()).for_each(|who| state.actions_of(who, self.broken, actions));
         for at in 0..state.messages.len() {
             actions.push(Action::Deliver(at));
             // Of the others, one that is lost is one that never comes.
@@ -339,11 +366,14 @@ impl Model for Locks {
                 let message = state.messages.remove(at);
                 let answer = state.server.take(message, self.broken);
                 answer.into_iter().for_each(|answer| state.send(answer));
-                state.contenders[owner(&message)].hear(message, self.broken);
+                let contender = &mut state.contenders[owner(&message)];
+                contender.hear(message, self.broken);
+                if contender.stage == Stage::Holds {
+                    state.held |= 1 << contender.token;
+                }
             }
-            Action::Start(who) | Action::Retry(who) | Action::Look(who) | Action::Keep(who) => {
-                state.act(who, action);
-            }
+            Action::Start(who) | Action::Retry(who) | Action::Keep(who) => state.act(who, action),
+            Action::Look(who) | Action::TakeTurn(who) => state.act(who, action),
             Action::Write(who) | Action::Release(who) | Action::Cancel(who) | Action::NoticeLoss(who) => {
                 state.act(who, action);
             }
@@ -409,14 +439,17 @@ fn the_protocol_of_the_locks_holds_in_every_state_of_its_model() {
 }
 
 #[test]
-fn the_model_of_the_locks_finds_each_of_four_broken_ones() {
-    for (broken, property) in [
-        (Broken::NoFencing, "no stale write is taken"),
-        (Broken::QueuesTwice, "nobody has two places"),
-        (Broken::UnlocksByName, "whoever is sure to hold it does"),
-        (Broken::CountsFromReceiving, "whoever is sure to hold it does"),
+fn the_model_of_the_locks_finds_each_of_five_broken_ones() {
+    let two = Locks { rounds: &[2, 1], retries: &[1, 1], renewals: &[1, 1], broken: Broken::Nothing };
+    let three = SIZES[4];
+    for (model, broken, property) in [
+        (two, Broken::NoFencing, "no stale write is taken"),
+        (two, Broken::QueuesTwice, "nobody has two places"),
+        (two, Broken::UnlocksByName, "whoever is sure to hold it does"),
+        (two, Broken::CountsFromReceiving, "whoever is sure to hold it does"),
+        (three, Broken::TakesAnyTurn, "whoever is sure to hold it does"),
     ] {
-        let model = Locks { rounds: &[2, 1], retries: &[1, 1], renewals: &[1, 1], broken };
+        let model = Locks { broken, ..model };
         let enough = HasDiscoveries::AnyOf([property].into());
         let checker = model.checker().threads(2).finish_when(enough).spawn_bfs().join();
         let path = checker.discovery(property).unwrap_or_else(|| panic!("{broken:?} keeps {property:?}"));
