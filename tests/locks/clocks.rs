@@ -40,7 +40,7 @@ fn by_clock(servers: &str, file: &Path, all: bool) -> Option<Running> {
     if !all {
         environment.extend([("FAKETIME_DONT_FAKE_MONOTONIC", "1"), ("DONT_FAKE_MONOTONIC", "1")]);
     }
-    Some(process_with(servers, LOCK, 2, &environment))
+    Some(process_with(servers, LOCK, 4, &environment))
 }
 
 /// Nothing is lost by a jump, and nothing is kept by one: what counts is the clock that nobody sets.
@@ -68,7 +68,7 @@ fn l02_a_wall_clock_that_jumps_neither_loses_nor_keeps_an_etcd_lock() {
     wait_for(&mut holder, "jumped");
     assert!(wait_for(&mut holder, "told").contains("Lost"));
     assert_eq!(queue(&direct)[0].create_revision, token, "nobody could follow yet");
-    next.acquired(Duration::from_secs(8));
+    next.acquired(Duration::from_secs(12));
 }
 
 /// The broken twin: where the clock that it counts on jumps too, it lets go of what is its own.
@@ -82,6 +82,6 @@ fn l02_it_is_the_clock_of_the_machine_s_time_since_boot_that_an_etcd_lock_is_cou
     std::thread::sleep(ms(100));
     set(&file, "+5h");
     // To it that was a pause.
-    assert!(wait_for(&mut holder, "after a pause").contains("sure false"));
+    wait_for(&mut holder, "sure false");
     assert_eq!(queue(&client(&etcd.servers(), &[])).len(), 1, "its lease is still there");
 }
