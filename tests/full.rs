@@ -107,6 +107,18 @@ fn clients_of_etcd_come_and_go() {
     }
 }
 
+const HOLDS: &str = "tests/c/full/holds.c";
+
+#[test]
+fn holds_on_mem() {
+    check_on_mem(HOLDS);
+}
+
+#[test]
+fn holds_on_etcd() {
+    check_on_servers(HOLDS);
+}
+
 /// Against a server that falls silent before the first word, or after one.
 fn keeps_time(etcd: &Etcd, protocol: Protocol, more: &[&str]) {
     let proxy = Proxy::start(etcd.port());

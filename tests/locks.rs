@@ -1,8 +1,10 @@
 //! What goes wrong with locks and elections elsewhere, a test for each: pauses, lost answers, crashes, races, outages.
 //! Locks are judged by what is in etcd, not by what a contender believes.
 
+mod clocks;
 pub mod contender;
 mod elections;
+mod one_way;
 mod races;
 mod sharing;
 

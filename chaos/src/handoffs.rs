@@ -7,13 +7,14 @@ use faultproxy::{After, Fault};
 
 use crate::judge::judge;
 use crate::process::Process;
-use crate::support::{Cluster, Dice, Historian, Trouble, Whom, eventually};
+use crate::support::{Cluster, Dice, Historian, Loss, Trouble, Whom, eventually};
+use crate::turns::{Turns, overlap};
 use crate::{Size, Verdict};
 
 const NAME: &str = "lock";
 const TXN: &str = "/etcdserverpb.KV/Txn";
 const KEEP: &str = "/etcdserverpb.Lease/LeaseKeepAlive";
-/// How much longer than the TTL nobody waits.
+/// How much longer than the TTL nobody waits, but for those who were killed.
 const STUCK: Duration = Duration::from_secs(15);
 
 const fn ms(time: u64) -> Duration {
@@ -28,6 +29,12 @@ enum Blow {
     Stop,
     /// One is killed, and another one started.
     Kill,
+}
+
+impl Blow {
+    fn is_partition(self) -> bool {
+        matches!(self, Blow::Cluster(Trouble::Partition(..)))
+    }
 }
 
 const BLOWS: [Blow; 22] = [
@@ -55,15 +62,40 @@ const BLOWS: [Blow; 22] = [
     Blow::Cluster(Trouble::Lose(KEEP, After::Continue)),
 ];
 
-fn script(faults: usize, dice: &mut Dice) -> Vec<Blow> {
+/// Those that need a network of the members' own.
+const PARTITIONS: [Trouble; 7] = [
+    // Clients that reach it go on asking one that takes itself for the leader.
+    Trouble::Partition(Whom::Leader, Loss::All),
+    Trouble::Partition(Whom::Leader, Loss::Sent),
+    Trouble::Partition(Whom::Leader, Loss::Received),
+    Trouble::Partition(Whom::Leader, Loss::Some),
+    Trouble::Partition(Whom::Follower, Loss::All),
+    Trouble::Partition(Whom::Follower, Loss::Sent),
+    Trouble::Partition(Whom::Follower, Loss::Received),
+];
+
+fn all_blows(apart: bool) -> Vec<Blow> {
+    let partitions: &[Trouble] = if apart { &PARTITIONS } else { &[] };
+    BLOWS.into_iter().chain(partitions.iter().map(|&trouble| Blow::Cluster(trouble))).collect()
+}
+
+fn script(all: &[Blow], faults: usize, dice: &mut Dice) -> Vec<Blow> {
     let mut script = Vec::new();
     while script.len() < faults {
-        let mut all = BLOWS;
+        let mut all = all.to_vec();
         dice.shuffle(&mut all);
         script.extend(all);
     }
     script.truncate(faults);
     script
+}
+
+/// How many faults hit.
+#[derive(Default)]
+struct Hits {
+    all: usize,
+    /// Those between members.
+    partitions: usize,
 }
 
 struct Run<'a> {
@@ -73,6 +105,7 @@ struct Run<'a> {
     /// What processes that are gone have said.
     said: Vec<String>,
     dice: Dice,
+    turns: Turns,
     /// When, since 1970.
     began: Duration,
 }
@@ -102,6 +135,7 @@ impl Run<'_> {
             Blow::Kill => {
                 let at = self.dice.below(self.processes.len());
                 let killed = self.processes.remove(at);
+                self.turns.killed(&killed);
                 self.said.extend(killed.kill());
                 self.start_process();
                 true
@@ -116,17 +150,21 @@ impl Run<'_> {
     }
 }
 
-pub fn run(size: &Size, mut dice: Dice) -> Verdict {
-    let script = script(size.faults, &mut dice);
-    let cluster = Cluster::start("").expect("etcd starts");
+/// `apart`: the members get a network of their own.
+pub fn run(size: &Size, apart: bool, mut dice: Dice) -> Verdict {
+    let script = script(&all_blows(apart), size.faults, &mut dice);
+    let partitions = script.iter().filter(|blow| blow.is_partition()).count();
+    let cluster = if apart { Cluster::start_apart("") } else { Cluster::start("") }.expect("etcd starts");
     let began = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let mut run = Run { size, cluster, processes: Vec::new(), said: Vec::new(), dice, began };
+    let turns = Turns::watch(cluster.direct.clone(), NAME);
+    let mut run = Run { size, cluster, processes: Vec::new(), said: Vec::new(), dice, turns, began };
     (0..size.processes).for_each(|_| run.start_process());
-    let (start, mut hits) = (Instant::now(), 0);
+    let (start, mut hits) = (Instant::now(), Hits::default());
     for blow in script {
         sleep(ms(run.dice.between(100, 500) as u64));
         let hit = run.strike(blow);
-        hits += usize::from(hit);
+        hits.all += usize::from(hit);
+        hits.partitions += usize::from(hit && blow.is_partition());
         println!("{:8.1?} {blow:?}{}", start.elapsed(), if hit { "" } else { ": nothing was hit" });
     }
     // However many are missing: with the rate that is asked for.
@@ -135,20 +173,33 @@ pub fn run(size: &Size, mut dice: Dice) -> Verdict {
         sleep(ms(200));
     }
     let took = start.elapsed();
-    conclude(run, hits, took)
+    let mut verdict = conclude(run, &hits, took);
+    let hit = hits.partitions;
+    verdict.must(hit * 2 >= partitions, || format!("only {hit} of {partitions} faults between members hit"));
+    verdict
 }
 
-/// The longest wait that was told of, and when it was over.
-fn longest_wait(said: &[String]) -> (Duration, Duration) {
+/// A wait that was told of.
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Wait {
+    time: Duration,
+    /// When it was over, since 1970.
+    until: Duration,
+}
+
+/// The longest wait that was told of, without the turns of those who were killed.
+fn longest_wait(said: &[String], of_killed: &[(Duration, Duration)]) -> Wait {
     let wait = |line: &String| {
         let mut words = line.strip_prefix("held ").or(line.strip_prefix("failed "))?.split(' ');
         let mut next = || Some(ms(words.next()?.parse().ok()?));
-        Some((next()?, next()?))
+        let (time, until) = (next()?, next()?);
+        let not_counted = overlap(of_killed, (until.saturating_sub(time), until));
+        Some(Wait { time: time.saturating_sub(not_counted), until })
     };
     said.iter().filter_map(wait).max().unwrap_or_default()
 }
 
-fn conclude(mut run: Run, hits: usize, took: Duration) -> Verdict {
+fn conclude(mut run: Run, hits: &Hits, took: Duration) -> Verdict {
     let (mut verdict, limit) = (Verdict::default(), Duration::from_secs(run.size.ttl as u64) + STUCK);
     for process in std::mem::take(&mut run.processes) {
         let (ended, said) = match process.end(limit) {
@@ -163,17 +214,24 @@ fn conclude(mut run: Run, hits: usize, took: Duration) -> Verdict {
     let (faults, handoffs) = judge(&history, NAME);
     faults.into_iter().for_each(|fault| verdict.must(false, || fault));
     let failed = run.said.iter().filter(|line| line.starts_with("failed"));
-    let (longest, until) = longest_wait(&run.said);
-    let until = until.saturating_sub(run.began);
+    let of_killed = run.turns.end();
+    let (longest, with_killed) = (longest_wait(&run.said, &of_killed), longest_wait(&run.said, &[]));
     let rate = handoffs as f64 / took.as_secs_f64();
     println!(
-        "handoffs: {handoffs} in {took:.1?} ({rate:.1}/s) under {hits} faults; longest wait {longest:.1?}, \
-         until {until:.1?}; {} waits failed; {} writes refused",
+        "handoffs: {handoffs} in {took:.1?} ({rate:.1}/s) under {} faults, {} of them between members; \
+         longest wait {:.1?}, until {:.1?}; with turns of killed ones {:.1?}, until {:.1?}; \
+         {} waits failed; {} writes refused",
+        hits.all,
+        hits.partitions,
+        longest.time,
+        longest.until.saturating_sub(run.began),
+        with_killed.time,
+        with_killed.until.saturating_sub(run.began),
         failed.count(),
         run.said.iter().filter(|line| line.starts_with("refused")).count(),
     );
-    verdict.must(longest <= limit, || format!("somebody waited for {longest:?}"));
-    verdict.must(hits * 4 >= run.size.faults * 3, || format!("only {hits} faults hit"));
+    verdict.must(longest.time <= limit, || format!("somebody waited for {:?}", longest.time));
+    verdict.must(hits.all * 4 >= run.size.faults * 3, || format!("only {} faults hit", hits.all));
     verdict.must(handoffs >= run.size.handoffs, || format!("only {handoffs} handoffs"));
     verdict.must(rate >= run.size.floor, || format!("only {rate:.1} handoffs a second"));
     verdict

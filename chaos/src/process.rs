@@ -28,6 +28,10 @@ impl Process {
         Process { child, input, lines }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its next line that begins with this word, within this time; the rest of it.
     pub fn wait_for(&self, word: &str, limit: Duration) -> Option<String> {
         let end = std::time::Instant::now() + limit;

@@ -8,6 +8,8 @@ mod cluster;
 mod dice;
 #[path = "../../tests/support/history.rs"]
 mod history;
+#[path = "../../tests/support/network.rs"]
+mod network;
 #[path = "../../tests/support/pki.rs"]
 mod pki;
 #[path = "../../tests/support/ports.rs"]
@@ -21,9 +23,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 pub use basics::*;
-pub use cluster::{Cluster, Trouble, Whom};
+pub use cluster::{Cluster, Loss, Trouble, Whom};
 pub use dice::Dice;
 pub use history::Historian;
+pub use network::{Host, leave_the_machines};
 pub use pki::Pki;
 pub use ports::free_port;
 pub use running::{Running, spawn};

@@ -133,7 +133,13 @@ const VARIABLE: &str = "ETCD_API_TEST_CONTENDER";
 
 /// One in a process of its own, which tells what becomes of it line by line.
 pub fn process(servers: &str, name: &str, ttl: i64) -> Running {
+    process_with(servers, name, ttl, &[])
+}
+
+/// The same with more in its environment.
+pub fn process_with(servers: &str, name: &str, ttl: i64, environment: &[(&str, &str)]) -> Running {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
+    command.envs(environment.iter().copied());
     command.args([
         "--exact",
         "locks::contender::a_process_that_wants_a_lock_for_an_etcd_test",
@@ -153,6 +159,12 @@ pub fn wait_for(process: &mut Running, word: &str) -> String {
     }
 }
 
+/// How much longer ago 1970 is than it was when the process started, by its wall clock: nearly 0, unless that jumped.
+fn wall_clock(start: Instant) -> i64 {
+    let now = std::time::UNIX_EPOCH.elapsed().expect("later than 1970");
+    now.as_secs() as i64 - start.elapsed().as_secs() as i64
+}
+
 #[test]
 fn a_process_that_wants_a_lock_for_an_etcd_test() {
     let Ok(wanted) = std::env::var(VARIABLE) else { return };
@@ -163,13 +175,19 @@ fn a_process_that_wants_a_lock_for_an_etcd_test() {
     println!("wants");
     one.acquired(Duration::from_secs(600));
     println!("held {}", one.contender.token());
-    let mut before = Instant::now();
+    let start = Instant::now();
+    let (mut before, mut wall) = (start, wall_clock(start));
     loop {
         let told = one.told.try_recv();
         let now = Instant::now();
         // It stood still meanwhile. What is told may have come before this look, the first one after that.
         if now - before > Duration::from_secs(1) {
             println!("after a pause: sure {}, lost {}", one.contender.remaining().is_some(), told.is_ok());
+        }
+        let jump = wall_clock(start) - wall;
+        if jump.abs() > 60 {
+            println!("jumped by {jump} s: sure {}", one.contender.remaining().is_some());
+            wall += jump;
         }
         if let Ok(how) = told {
             println!("told {how:?}");

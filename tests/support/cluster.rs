@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use etcd::Client;
 use faultproxy::{After, Fault, Proxy};
 
-use super::{Dice, Etcd, Pki, client, eventually};
+use super::{Dice, Etcd, Host, Pki, client, eventually};
 
 /// Three members, or one, each behind a proxy.
 pub struct Cluster {
@@ -34,6 +34,19 @@ pub enum Whom {
     Serving,
 }
 
+/// What gets lost between a member and all others. Clients reach all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// Whatever they send to each other.
+    All,
+    /// What it sends.
+    Sent,
+    /// What is sent to it.
+    Received,
+    /// All of it, again and again, for some ten milliseconds.
+    Some,
+}
+
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Trouble {
@@ -57,11 +70,19 @@ pub enum Trouble {
     Everywhere(Fault, Duration),
     /// The next answer to this request is lost.
     Lose(&'static str, After),
+    /// The network between a member and the others fails, in a cluster whose members are [apart](Cluster::start_apart).
+    Partition(Whom, Loss),
 }
 
 impl Cluster {
     pub fn start(version: &str) -> Option<Self> {
         Some(Self::of(Etcd::start_three(version)?, Vec::new()))
+    }
+
+    /// Three members with a network between them that can fail, in a process that has left the machine's.
+    pub fn start_apart(version: &str) -> Option<Self> {
+        let hosts = [1, 2, 3].map(|number| Host::new(number).expect("a namespace more"));
+        Some(Self::of(Etcd::start_three_apart(version, hosts)?, Vec::new()))
     }
 
     /// One member, which speaks TLS.
@@ -76,7 +97,8 @@ impl Cluster {
     }
 
     fn of(members: Vec<Etcd>, files: Vec<(&'static str, String)>) -> Self {
-        let proxies: Vec<Proxy> = members.iter().map(|member| Proxy::start(member.port())).collect();
+        let proxy = |member: &Etcd| Proxy::start_before(member.address());
+        let proxies: Vec<Proxy> = members.iter().map(proxy).collect();
         let endpoints: Vec<String> = members.iter().map(Etcd::servers).collect();
         let direct = open(&endpoints.join(","), &files, &[("request_timeout_ms", "2000")]);
         let passed = vec![0; proxies.len()];
@@ -153,6 +175,45 @@ impl Cluster {
                 true
             }
             Trouble::Lose(path, then) => self.lose(path, then),
+            Trouble::Partition(whom, loss) => {
+                let Some(at) = self.find(whom, dice) else { return false };
+                self.partition(at, loss, dice)
+            }
+        }
+    }
+
+    /// Long enough for an election: a member whose network failed all the time has another leader at the end of it, or
+    /// none; if not, nothing was hit.
+    fn partition(&self, at: usize, loss: Loss, dice: &mut Dice) -> bool {
+        let leader_of = |at| Some(self.direct.status().swap_remove(at).1.ok()?.1.leader);
+        let (leader, start) = (leader_of(self.leader()), Instant::now());
+        let time = Duration::from_millis(dice.between(2500, 4000) as u64);
+        if loss == Loss::Some {
+            while start.elapsed() < time {
+                for change in [Host::cut, Host::mend] {
+                    self.change(at, loss, change);
+                    sleep(Duration::from_millis(dice.between(20, 80) as u64));
+                }
+            }
+            return true;
+        }
+        self.change(at, loss, Host::cut);
+        sleep(time);
+        let hit = leader_of(at) != leader;
+        self.change(at, loss, Host::mend);
+        hit
+    }
+
+    /// Cuts or mends the ways that suffer this loss.
+    fn change(&self, at: usize, loss: Loss, way: fn(&Host, &Host)) {
+        let hosts: Vec<&Host> = self.members.iter().filter_map(Etcd::host).collect();
+        for other in (0..hosts.len()).filter(|&other| other != at) {
+            if loss != Loss::Received {
+                way(hosts[at], hosts[other]);
+            }
+            if loss != Loss::Sent {
+                way(hosts[other], hosts[at]);
+            }
         }
     }
 

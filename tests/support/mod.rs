@@ -8,6 +8,8 @@ mod history;
 pub mod http2;
 mod jitter;
 mod line;
+#[allow(dead_code, reason = "for chaos, which may leave the machine's network: it begins with one thread")]
+mod network;
 mod pki;
 mod ports;
 mod protocol;
@@ -29,6 +31,7 @@ pub use history::{Historian, apply, select};
 pub use jitter::Jitter;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use line::late_line;
+pub use network::Host;
 pub use pki::Pki;
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use ports::free_port;

@@ -1,12 +1,13 @@
 //! Real etcd servers: on loopback, on free ports, with data in memory; killed by pid when dropped.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Pki, TempDir, binaries, free_port, skip, spawn};
+use super::{Host, Pki, TempDir, binaries, free_port, skip, spawn};
 
 /// The versions that every test on a real server runs on.
 pub const VERSIONS: [&str; 3] = ["3.4.23", "3.5.16", "3.7.3"];
@@ -29,6 +30,8 @@ struct Member {
     binaries: PathBuf,
     knows_no_fsync: bool,
     name: &'static str,
+    /// Where it runs, if not on loopback.
+    host: Option<Arc<Host>>,
     port: u16,
     /// Where a server that wants TLS tells without it how it is.
     health_port: Option<u16>,
@@ -65,18 +68,31 @@ impl Etcd {
         // A single member never talks to a peer: any free port will do, and 0 is one.
         let peer = "http://127.0.0.1:0".to_owned();
         let cluster = format!("first={peer}");
-        let mut etcd = Self::launch(version, "first", peer, cluster, flags, secure)?;
+        let mut etcd = Self::launch(version, "first", None, peer, cluster, flags, secure)?;
         etcd.must_serve();
         Some(etcd)
     }
 
     /// Starts a cluster of three.
     pub fn start_three(version: &str) -> Option<Vec<Self>> {
-        let peers =
-            ["first", "second", "third"].map(|name| (name, format!("http://127.0.0.1:{}", free_port())));
-        let cluster = peers.clone().map(|(name, peer)| format!("{name}={peer}")).join(",");
-        let launch = |(name, peer)| Self::launch(version, name, peer, cluster.clone(), Vec::new(), false);
-        let mut members: Vec<Self> = peers.map(launch).into_iter().collect::<Option<_>>()?;
+        Self::start_three_on(version, [None, None, None])
+    }
+
+    /// The same with each member on a host of its own.
+    pub fn start_three_apart(version: &str, hosts: [Host; 3]) -> Option<Vec<Self>> {
+        Self::start_three_on(version, hosts.map(|host| Some(Arc::new(host))))
+    }
+
+    fn start_three_on(version: &str, hosts: [Option<Arc<Host>>; 3]) -> Option<Vec<Self>> {
+        let mut names = ["first", "second", "third"].into_iter();
+        let members = hosts.map(|host| {
+            let peer = format!("http://{}:{}", address_of(host.as_deref()), free_port());
+            (names.next().expect("three"), host, peer)
+        });
+        let cluster = members.each_ref().map(|(name, _, peer)| format!("{name}={peer}")).join(",");
+        let launch =
+            |(name, host, peer)| Self::launch(version, name, host, peer, cluster.clone(), Vec::new(), false);
+        let mut members: Vec<Self> = members.map(launch).into_iter().collect::<Option<_>>()?;
         members.iter_mut().for_each(Etcd::must_serve);
         Some(members)
     }
@@ -86,17 +102,19 @@ impl Etcd {
         let peer = || format!("http://127.0.0.1:{}", free_port());
         let (voters, learners) = (peer(), peer());
         let alone = format!("voter={voters}");
-        let mut voter = Self::launch(version, "voter", voters, alone.clone(), Vec::new(), false)?;
+        let mut voter = Self::launch(version, "voter", None, voters, alone.clone(), Vec::new(), false)?;
         voter.must_serve();
         voter.ask(&["member", "add", "learner", "--learner", &format!("--peer-urls={learners}")]);
         let (cluster, joins) = (format!("{alone},learner={learners}"), "--initial-cluster-state=existing");
-        let learner = Self::launch(version, "learner", learners, cluster, vec![joins.to_owned()], false)?;
+        let flags = vec![joins.to_owned()];
+        let learner = Self::launch(version, "learner", None, learners, cluster, flags, false)?;
         Some((voter, learner))
     }
 
     fn launch(
         version: &str,
         name: &'static str,
+        host: Option<Arc<Host>>,
         peer: String,
         cluster: String,
         flags: Vec<String>,
@@ -111,8 +129,8 @@ impl Etcd {
         };
         let knows_no_fsync = version != BETA_GATEWAY;
         let health_port = secure.then(free_port);
-        let member =
-            Member { binaries, knows_no_fsync, name, port: free_port(), health_port, peer, cluster, flags };
+        let port = free_port();
+        let member = Member { binaries, knows_no_fsync, name, host, port, health_port, peer, cluster, flags };
         let data = TempDir::new();
         let process = member.launch(&data);
         Some(Etcd { member, data, process })
@@ -120,11 +138,21 @@ impl Etcd {
 
     /// `host:port`, as users write it.
     pub fn servers(&self) -> String {
-        format!("127.0.0.1:{}", self.member.port)
+        self.address().to_string()
     }
 
     pub fn port(&self) -> u16 {
         self.member.port
+    }
+
+    /// Where it listens for clients.
+    pub fn address(&self) -> SocketAddrV4 {
+        self.member.address(self.member.port)
+    }
+
+    /// Its host, if it has one of its own.
+    pub fn host(&self) -> Option<&Host> {
+        self.member.host.as_deref()
     }
 
     /// What `etcd_leader` says when this one leads.
@@ -135,7 +163,7 @@ impl Etcd {
     /// An `etcdctl` of the server's own version, pointed at it.
     pub fn etcdctl(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.member.binaries.join("etcdctl"));
-        command.env("ETCDCTL_API", "3").arg(format!("--endpoints=127.0.0.1:{}", self.member.port));
+        command.env("ETCDCTL_API", "3").arg(format!("--endpoints={}", self.servers()));
         // A server's certificate is good for a client, too.
         for (servers, tools) in [("cert-file", "cert"), ("key-file", "key"), ("trusted-ca-file", "cacert")] {
             let file = self.member.flags.iter().find_map(|flag| flag.strip_prefix(&format!("--{servers}=")));
@@ -199,16 +227,16 @@ impl Etcd {
 
     /// Waits until it serves, and tells what it logged last when it does not.
     fn must_serve(&mut self) {
-        let port = self.member.health_port.unwrap_or(self.member.port);
+        let address = self.member.address(self.member.health_port.unwrap_or(self.member.port));
         let start = Instant::now();
         // Another one may have the port: then ours is about to end.
-        while !(is_healthy(port) && listens(self.process.id(), port)) {
+        while !(is_healthy(address) && listens(self.process.id(), address.port())) {
             let ended = self.process.try_wait().expect("waitable");
             if ended.is_some() || start.elapsed() > Duration::from_secs(60) {
                 let log = std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default();
                 let last: Vec<&str> = log.lines().rev().take(5).collect();
                 panic!(
-                    "etcd {:?} on port {port} does not serve ({ended:?}); newest first: {last:#?}",
+                    "etcd {:?} at {address} does not serve ({ended:?}); newest first: {last:#?}",
                     self.name()
                 );
             }
@@ -220,8 +248,9 @@ impl Etcd {
 /// Whether it is this process that listens on a port.
 fn listens(process: u32, port: u16) -> bool {
     const LISTENING: &str = "0A";
-    let tables =
-        ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| std::fs::read_to_string(table).unwrap_or_default());
+    // Of the network that it is in.
+    let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{process}/net/{table}"));
+    let tables = tables.map(|table| std::fs::read_to_string(table).unwrap_or_default());
     let inode = |line: &str| {
         let columns: Vec<&str> = line.split_whitespace().collect();
         let [_, local, _, LISTENING, .., inode] = columns.get(..10)? else { return None };
@@ -234,9 +263,13 @@ fn listens(process: u32, port: u16) -> bool {
         .any(|target| sockets.iter().any(|socket| target.as_os_str() == socket.as_str()))
 }
 
-fn is_healthy(port: u16) -> bool {
+fn address_of(host: Option<&Host>) -> Ipv4Addr {
+    host.map_or(Ipv4Addr::LOCALHOST, |host| host.address)
+}
+
+fn is_healthy(address: SocketAddrV4) -> bool {
     let ask = || {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+        let mut stream = TcpStream::connect(address).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
         stream.write_all(b"GET /health HTTP/1.0\r\n\r\n").ok()?;
         let mut answer = String::new();
@@ -254,10 +287,14 @@ impl Drop for Etcd {
 }
 
 impl Member {
+    fn address(&self, port: u16) -> SocketAddrV4 {
+        SocketAddrV4::new(address_of(self.host.as_deref()), port)
+    }
+
     fn launch(&self, data: &TempDir) -> Child {
         let log = std::fs::File::create(data.path().join("log")).expect("a log file");
         let scheme = if self.health_port.is_some() { "https" } else { "http" };
-        let client = format!("{scheme}://127.0.0.1:{}", self.port);
+        let client = format!("{scheme}://{}", self.address(self.port));
         let mut command = Command::new(self.binaries.join("etcd"));
         // Variables such as ETCD_NAME are flags to it.
         command.env_clear();
@@ -278,6 +315,9 @@ impl Member {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log);
+        if let Some(host) = &self.host {
+            host.take_in(&mut command).expect("a file more");
+        }
         spawn(&mut command).expect("etcd starts")
     }
 }

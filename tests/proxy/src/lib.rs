@@ -76,8 +76,8 @@ pub enum After {
 /// Forwards connections to a server, badly if told so. When dropped, its connections and its port are closed.
 pub struct Proxy {
     address: SocketAddrV4,
-    /// The port of the server behind it.
-    server: u16,
+    /// Where the server behind it listens.
+    server: SocketAddrV4,
     listener: Arc<TcpListener>,
     shared: Arc<Shared>,
     acceptor: Option<JoinHandle<()>>,
@@ -87,6 +87,11 @@ impl Proxy {
     /// A proxy on a free port in front of the server on this one. It need not run yet: as long as it doesn't,
     /// connections are closed at once.
     pub fn start(server: u16) -> Self {
+        Self::start_before(SocketAddrV4::new(Ipv4Addr::LOCALHOST, server))
+    }
+
+    /// The same for a server that is not on loopback.
+    pub fn start_before(server: SocketAddrV4) -> Self {
         let (listener, address) = sockets::listen();
         Self::run(listener, address, server)
     }
@@ -98,7 +103,7 @@ impl Proxy {
         Self::run(listener, address, self.server)
     }
 
-    fn run(listener: TcpListener, address: SocketAddrV4, server: u16) -> Self {
+    fn run(listener: TcpListener, address: SocketAddrV4, server: SocketAddrV4) -> Self {
         let listener = Arc::new(listener);
         let shared = Arc::new(Shared::new());
         let acceptor = std::thread::spawn({
@@ -219,7 +224,7 @@ impl Drop for Proxy {
 }
 
 /// Takes connections until the proxy is dropped.
-fn accept(shared: &Arc<Shared>, listener: &TcpListener, server: u16) {
+fn accept(shared: &Arc<Shared>, listener: &TcpListener, server: SocketAddrV4) {
     while shared.until_listening() {
         // Fails when the proxy begins to refuse.
         let Ok((client, _)) = listener.accept() else { continue };

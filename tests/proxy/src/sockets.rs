@@ -1,6 +1,6 @@
 //! What is done to sockets at once, whatever their threads are doing.
 
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -15,10 +15,9 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub fn new(client: TcpStream, server: u16) -> Self {
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, server));
-        let sockets =
-            Sockets { client, server: TcpStream::connect_timeout(&server, Duration::from_secs(1)).ok() };
+    pub fn new(client: TcpStream, server: SocketAddrV4) -> Self {
+        let server = TcpStream::connect_timeout(&server.into(), Duration::from_secs(1)).ok();
+        let sockets = Sockets { client, server };
         for socket in sockets.both() {
             // What was written apart stays apart: delays and drips are not to be added to.
             socket.set_nodelay(true).expect("an open socket");
