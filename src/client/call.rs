@@ -103,10 +103,6 @@ impl Client {
         request: &WatchRequest,
         sink: impl Fn() -> WatchSink,
     ) -> Result<(WatchStream, usize)> {
-        if self.is_embedded() {
-            // It looks for the start at once.
-            return self.open_watch(context, request, sink);
-        }
         let opened = self.open_watch_if(context, request, sink, check_kept);
         opened.map_err(|error| self.told_oldest(context, &request.range, error))
     }

@@ -237,16 +237,15 @@ impl Sides {
         if self.compacted.get() && differs(self.place, "deletion-lost-at-compaction") {
             request.start_revision = request.start_revision.max(0);
         }
-        let (mut ours, mut first) = self.open_ours(&request, revision)?;
-        if first.is_none() && request.start_revision < 0 {
+        let (mut ours, mut first) = self.open_ours(&request, revision);
+        if ours.is_ok() && first.is_none() && request.start_revision < 0 {
             // A server looks at the past some time later; with nothing to see there, that can't be waited for.
             request.start_revision = 0;
-            (ours, first) = self.open_ours(&request, revision)?;
+            (ours, first) = self.open_ours(&request, revision);
         }
         let their_request = operations::resolve_watch(&(self.their_watch)(&request), revision, self.offset);
         let mut theirs = self.theirs.watch(their_request);
-        let opened = theirs.open(Deadline::after(PATIENCE), NEVER).map_err(|error| error.fault().to_owned());
-        let (opened, ours) = (opened.map(|_| theirs), ours);
+        let opened = theirs.open(Deadline::after(PATIENCE), NEVER).map(|_| theirs);
         match (ours, opened) {
             (Ok(ours), Ok(theirs)) => Ok(Watch {
                 key: request.range.start,
@@ -254,25 +253,30 @@ impl Sides {
                 first,
                 pending: Vec::new(),
             }),
-            (Err(ours), Err(theirs)) if ours == theirs => Ok(Watch::default()),
+            (Err(ours), Err(theirs)) if same_end(&ours, &theirs, self.offset) => Ok(Watch::default()),
             (ours, theirs) => Err(format!("watch: ours {:?}, theirs {:?}", ours.err(), theirs.err())),
         }
     }
 
     /// Ours, or why it is refused, with what it says at once.
-    #[allow(clippy::type_complexity, reason = "used once")]
     fn open_ours(
         &self,
         request: &WatchRequest,
         revision: i64,
-    ) -> Result<(Result<Watcher, String>, Option<Result<WatchBatch, Error>>), String> {
+    ) -> (Result<Watcher, Error>, Option<Result<WatchBatch, Error>>) {
         let mut ours = self.ours.watch(operations::resolve_watch(request, revision, 0));
         if let Err(error) = ours.open(Deadline::after(PATIENCE), NEVER) {
-            return Ok((Err(error.fault().to_owned()), None));
+            return (Err(error), None);
         }
         let first = look(&mut ours);
-        Ok((Ok(ours), first))
+        (Ok(ours), first)
     }
+}
+
+/// Whether watches end alike.
+fn same_end(ours: &Error, theirs: &Error, offset: i64) -> bool {
+    let compacted = theirs.compact_revision().map(|revision| revision - offset);
+    theirs.kind() == ours.kind() && compacted == ours.compact_revision()
 }
 
 /// What a watch says without waiting.
@@ -327,8 +331,10 @@ impl Watch {
             Ok(batch) => return Err(format!("watch: ours ended with {ours:?}, theirs saw {batch:?}")),
             Err(end) => end,
         };
-        let compacted = theirs.compact_revision().map(|revision| revision - on.offset);
-        let same = theirs.kind() == ours.kind() && compacted == ours.compact_revision();
-        if same { Ok(()) } else { Err(format!("watch: ours ended with {ours:?}, theirs with {theirs:?}")) }
+        if same_end(ours, &theirs, on.offset) {
+            Ok(())
+        } else {
+            Err(format!("watch: ours ended with {ours:?}, theirs with {theirs:?}"))
+        }
     }
 }
