@@ -323,7 +323,7 @@ fn recipe(
 ///   holds it. On any failure its place in the queue is given up.
 /// cancel: ends the wait from another thread; NULL: nothing does but closing the client.
 /// out: the hold, for etcd_hold_free().
-/// Blocks, at most for the timeout. Any thread.
+/// Blocks, at most for the timeout; 0: while the answers take, at most for the option request_timeout_ms. Any thread.
 /// Errors: ETCD_ERR_TIMEOUT, ETCD_ERR_CANCELED; ETCD_ERR_LOST: its place in the queue vanished while it waited; those of
 ///   etcd_call().
 #[unsafe(no_mangle)]
