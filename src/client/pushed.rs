@@ -125,7 +125,7 @@ impl Client {
             confirm_by => confirm_by,
         };
         let state = State {
-            position: Position::new(request),
+            position: Position::new(self, request),
             stage: Stage::Opening(Held::default()),
             opening: 0,
             stream: None,
@@ -433,7 +433,7 @@ impl Pushed {
             keys_only: true,
             ..RangeRequest::new(position.request.range.clone())
         };
-        let (revision, found) = match (start, self.client.range_in(&self.context(position), keys)) {
+        let (revision, found) = match (start, self.client.range_for_itself(&self.context(position), keys)) {
             // There was nothing before the first revision.
             (1, _) => (1, Vec::new()),
             (_, Ok((revision, found))) => (revision, found.kvs),
@@ -455,12 +455,14 @@ impl Pushed {
         let position = lock(&self.state).position.clone();
         let range = RangeRequest::new(position.request.range.clone());
         let context = self.client.context_for(Deadline::NEVER, &self.cancel);
-        let (revision, found) = match self.client.range_in(&context, range) {
+        let found = self.client.range_for_itself(&context, range);
+        // Also one that was read in another history than the watch's.
+        let (revision, found) = match position.check_history(&self.client).and(found) {
             Ok(found) => found,
             Err(error) if retry::may_pass(&error) => return false,
             Err(error) => {
-                self.end(error);
-                return true;
+                lock(&self.state).behind = false;
+                return self.failed(error);
             }
         };
         let mut state = lock(&self.state);

@@ -176,7 +176,8 @@ impl Inner {
         }
     }
 
-    fn lose(&self, error: Error) {
+    pub(super) fn lose(&self, error: Error) {
+        let error = self.reason(error);
         let mut state = lock(&self.state);
         if state.stage != Stage::Holds {
             return;
