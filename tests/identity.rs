@@ -128,6 +128,23 @@ fn all_that_is_open_and_a_call_are_told_that_the_history_of_etcd_went_back() {
     }
 }
 
+#[test]
+fn a_watch_of_quiet_keys_is_told_that_the_history_of_etcd_went_back_behind_what_the_client_knew() {
+    for protocol in Protocol::BOTH {
+        let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+        let client = client(&protocol.endpoints(&etcd.servers()), &[]);
+        // All that its server told it is revision 1.
+        let mut watch = client.watch(WatchRequest::new(KeyRange::key("quiet"), 0));
+        watch.open(Deadline::after(LONG), client.closed()).expect("a watch");
+        for number in 0..50 {
+            client.put("k", number.to_string(), 0).expect("a put");
+        }
+        etcd.replace("--initial-cluster-token=etcd-cluster");
+        acquainted_by_calls(&etcd);
+        watch_ends_for_good(&mut watch, &client);
+    }
+}
+
 /// A put that is submitted, not waited for.
 fn submitted_put(client: &Client, key: &str) -> Result<Reply> {
     let (tell, told) = channel();
