@@ -537,6 +537,22 @@ mod tests {
     }
 
     #[test]
+    fn a_lease_that_is_gone_with_its_history_is_lost_when_that_is_known() {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://leases-restored").unwrap();
+        let client = Client::open(options).unwrap();
+        let store = crate::store::Store::open("leases-restored");
+        let lease = client.grant(60).unwrap();
+        client.put("k", "v", 0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let of = client.clone();
+        let member = client.keep(lease, Box::new(move |_| tell.send(of.history()).unwrap()));
+        store.reset(false);
+        member.session.renew(&lease);
+        assert_eq!(told.recv().unwrap(), 1, "by then the client knows that it went back");
+    }
+
+    #[test]
     fn what_is_apart_is_left_to_its_ttl_and_what_is_shared_is_not() {
         let mut options = Options::new();
         options.set("endpoints", "mem://").unwrap();
