@@ -191,6 +191,9 @@ impl Pushed {
         state.stage = Stage::Over;
         let (stream, timer) = (state.stream.take(), state.timer.take());
         // Told under the lock, so that nothing comes after it.
+        if error.kind() == ErrorKind::OtherCluster {
+            self.reader.take(News::Reset);
+        }
         self.reader.end(state.position.explained(error.outcome_is(Outcome::NotSent)));
         drop(state);
         self.cancel.trigger();
@@ -403,15 +406,9 @@ impl Pushed {
         if state.position.established && retry::may_pass(&error) {
             return false;
         }
-        match error.kind() {
-            ErrorKind::Compacted => {
-                self.reader.take(News::Compacted(error.compact_revision().unwrap_or(0)));
-                state.behind = self.mode.resync;
-            }
-            ErrorKind::OtherCluster => {
-                self.reader.take(News::Reset);
-            }
-            _ => {}
+        if error.kind() == ErrorKind::Compacted {
+            self.reader.take(News::Compacted(error.compact_revision().unwrap_or(0)));
+            state.behind = self.mode.resync;
         }
         let behind = state.behind;
         drop(state);
@@ -461,8 +458,8 @@ impl Pushed {
             Ok(found) => found,
             Err(error) if retry::may_pass(&error) => return false,
             Err(error) => {
-                lock(&self.state).behind = false;
-                return self.failed(error);
+                self.end(error);
+                return true;
             }
         };
         let mut state = lock(&self.state);
