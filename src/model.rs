@@ -453,6 +453,19 @@ impl Request {
         if harmful { Repeat::Harmful } else { Repeat::Harmless }
     }
 
+    /// Whether keys are read or changed: what a history is of.
+    pub fn is_about_keys(&self) -> bool {
+        matches!(
+            self,
+            Request::Range(_)
+                | Request::Put(_)
+                | Request::Delete(_)
+                | Request::Txn(_)
+                | Request::Compact { .. }
+                | Request::HashKv { .. }
+        )
+    }
+
     /// Whether its answer's revision is at least that of every answer that came before it was asked.
     pub fn is_linearizable(&self) -> bool {
         match self {

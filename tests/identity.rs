@@ -2,14 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use etcd::model::*;
+use etcd::recipes::election::{Audience, Observer};
 use etcd::wait::Deadline;
-use etcd::{Client, ErrorKind, Outcome};
+use etcd::{Client, Error, ErrorKind, Outcome, Result};
 
+use crate::locks::contender::{One, take, want};
 use crate::support::http2::{self, Fake};
 use crate::support::{ALL_VERSIONS, Etcd, Protocol, Rpc, VERSIONS, client, eventually};
 
@@ -60,12 +63,121 @@ fn a_cluster_whose_history_went_back_is_noticed_on_etcd() {
         // The same member and token: the same cluster id, as after restoring a backup.
         etcd.replace("--initial-cluster-token=etcd-cluster");
         watch_ends_for_good(&mut watch, &client);
-        client.put("k", "new", 0).expect("the watch's look at the cluster was the notice");
+        let error = client.put("k", "new", 0).expect_err("the calls are told, too");
+        assert_eq!((error.kind(), error.outcome()), (ErrorKind::OtherCluster, Outcome::NotSent), "{error}");
+        assert_eq!(client.put("k", "new", 0).expect("the new history goes on"), 2);
         let another = acquainted_by_calls(&etcd);
         etcd.replace("--initial-cluster-token=etcd-cluster");
         let error = another.put("k", "v", 0).expect_err("it went back");
         assert_eq!((error.kind(), error.outcome()), (ErrorKind::OtherCluster, Outcome::Unknown));
         another.put("k", "v", 0).expect("from here on the new history counts");
+    }
+}
+
+/// How long a loss may take to be seen: a TTL and more.
+const LONG: Duration = Duration::from_secs(40);
+
+/// Tells how following an election ended.
+struct Follows(Sender<Error>);
+
+impl Audience for Follows {
+    fn leader(&self, _: i64, _: Option<&KeyValue>) {}
+
+    fn ended(&self, error: Error) {
+        let _ = self.0.send(error);
+    }
+}
+
+/// A lock that is held, one that is waited for behind another client's, and the one before it.
+fn held_and_waiting(client: &Client, other: &Client, ttl: i64) -> (One, One, One) {
+    let (held, before, waiting) =
+        (take(client, "held", ttl), take(other, "queue", 60), want(client, "queue", ttl));
+    eventually(LONG, "it is in the queue", || waiting.contender.before());
+    (held, waiting, before)
+}
+
+fn is_told_so(error: &Error, outcome: Outcome) {
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::OtherCluster, outcome), "{error}");
+}
+
+#[test]
+fn all_that_is_open_and_a_call_are_told_that_the_history_of_etcd_went_back() {
+    for protocol in Protocol::BOTH {
+        let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+        let endpoints = protocol.endpoints(&etcd.servers());
+        let (client, other) = (client(&endpoints, &[]), client(&endpoints, &[]));
+        for number in 0..50 {
+            client.put("k", number.to_string(), 0).expect("a put");
+        }
+        let (held, waiting, _before) = held_and_waiting(&client, &other, 60);
+        let (tell, followed) = channel();
+        let _observer = Observer::new(&client, b"held", Arc::new(Follows(tell)));
+        // The same member and token: the same cluster id.
+        etcd.replace("--initial-cluster-token=etcd-cluster");
+        let ends = [held.lost(LONG), waiting.failed(LONG), followed.recv_timeout(LONG).expect("an end")];
+        for error in &ends {
+            assert_eq!(error.kind(), ErrorKind::OtherCluster, "{protocol:?}: {error}");
+            assert!(error.fault().contains("went back from revision 5"), "{protocol:?}: {error}");
+        }
+        is_told_so(
+            &client.get("k").expect_err("the locks' own reads were nobody's notice"),
+            Outcome::NotSent,
+        );
+        assert_eq!(client.get("k").expect("from here on the new history counts"), None);
+        take(&client, "held", 60).release().expect("locks, too");
+    }
+}
+
+#[test]
+fn a_watch_of_quiet_keys_is_told_that_the_history_of_etcd_went_back_behind_what_the_client_knew() {
+    for protocol in Protocol::BOTH {
+        let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+        let client = client(&protocol.endpoints(&etcd.servers()), &[]);
+        // All that its server told it is revision 1.
+        let mut watch = client.watch(WatchRequest::new(KeyRange::key("quiet"), 0));
+        watch.open(Deadline::after(LONG), client.closed()).expect("a watch");
+        for number in 0..50 {
+            client.put("k", number.to_string(), 0).expect("a put");
+        }
+        etcd.replace("--initial-cluster-token=etcd-cluster");
+        acquainted_by_calls(&etcd);
+        watch_ends_for_good(&mut watch, &client);
+    }
+}
+
+/// A put that is submitted, not waited for.
+fn submitted_put(client: &Client, key: &str) -> Result<Reply> {
+    let (tell, told) = channel();
+    let put = Arc::new(Request::Put(PutRequest::new(key, "v")));
+    client.submit(put, Deadline::NEVER, Box::new(move |reply| drop(tell.send(reply))));
+    told.recv_timeout(LONG).expect("an answer")
+}
+
+#[test]
+fn nothing_is_written_to_another_cluster_of_etcd_that_was_recognised() {
+    for protocol in Protocol::BOTH {
+        let Some(mut etcd) = Etcd::start(VERSIONS[1]) else { return };
+        let endpoints = protocol.endpoints(&etcd.servers());
+        let (ours, other) = (client(&endpoints, &[]), client(&endpoints, &[]));
+        ours.put("k", "v", 0).expect("a put");
+        let (held, waiting, _before) = held_and_waiting(&ours, &other, 6);
+        etcd.replace("--initial-cluster-token=another");
+        is_told_so(&ours.get("k").expect_err("a read shows it"), Outcome::NotSent);
+        for _ in 0..3 {
+            is_told_so(&ours.put("k", "v", 0).expect_err("another cluster"), Outcome::NotSent);
+            is_told_so(&submitted_put(&ours, "k").expect_err("another cluster"), Outcome::NotSent);
+        }
+        let put = TxnRequest { then: vec![Op::Put(PutRequest::new("k", "v"))], ..TxnRequest::default() };
+        is_told_so(&ours.txn(put).expect_err("another cluster"), Outcome::NotSent);
+        assert_eq!(held.lost(LONG).kind(), ErrorKind::OtherCluster, "{protocol:?}");
+        assert_eq!(waiting.failed(LONG).kind(), ErrorKind::OtherCluster, "{protocol:?}");
+        let stranger = client(&endpoints, &[]);
+        let (revision, found) = stranger.range(RangeRequest::new(KeyRange::prefix(""))).expect("a read");
+        assert_eq!((revision, found.kvs), (1, Vec::new()), "{protocol:?}: nothing was ever written");
+        etcd.replace("--initial-cluster-token=etcd-cluster");
+        // Back again, and empty.
+        let back = || submitted_put(&ours, "k").ok();
+        eventually(LONG, "writes are taken again", back);
     }
 }
 

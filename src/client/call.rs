@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Client;
 use super::auth::Token;
 use super::endpoints::Endpoint;
+use super::identity::Seen;
 use super::retry::{self, Attempts, Next};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::log;
@@ -28,6 +29,14 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn call_in(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
+        if request.is_about_keys() {
+            self.0.identity.tell().map_err(|error| error.during(request.describe()))?;
+        }
+        self.look_in(context, request, repeat).inspect_err(|error| self.0.identity.told(error))
+    }
+
+    /// The same, for the client's own purposes.
+    pub(super) fn look_in(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
         let namespace = &self.0.namespace;
         let result = if namespace.is_none() {
             self.call_as_is(context, request, repeat)
@@ -61,8 +70,13 @@ impl Client {
         request: &Request,
         repeat: Repeat,
     ) -> Result<Reply> {
-        let seen = self.0.identity.revision();
-        let call = |endpoint: &Endpoint, context: &Context| endpoint.transport.call(request, context);
+        let seen = self.0.identity.seen();
+        let call = |endpoint: &Endpoint, context: &Context| {
+            if !request.reads_only() {
+                self.recognise(endpoint, context)?;
+            }
+            endpoint.transport.call(request, context)
+        };
         let (reply, position) = self.attempt(course, context, repeat, shows_touch(request), call)?;
         self.check_identity(position, &reply.header, seen, request.is_linearizable())?;
         Ok(reply)
@@ -115,6 +129,7 @@ impl Client {
         check: impl Fn(&Endpoint, &Context, &WatchRequest, &Header) -> Result<()>,
     ) -> Result<(WatchStream, usize)> {
         let request = self.0.namespace.enter_watch(request);
+        let seen = self.0.identity.seen();
         let open = |endpoint: &Endpoint, context: &Context| {
             let sink = self.outside_namespace(sink());
             let stream = endpoint.transport.watch(&request, sink, context)?;
@@ -125,7 +140,7 @@ impl Client {
             .attempt(Course::default(), context, Repeat::Harmless, false, open)
             .map_err(|error| error.outcome_is(Outcome::NotSent))?;
         self.0.endpoints.confirmed(position);
-        self.check_identity(position, &stream.header, 0, false)?;
+        self.check_identity(position, &stream.header, seen, false)?;
         Ok((stream, position))
     }
 
@@ -148,13 +163,39 @@ impl Client {
         &self,
         position: usize,
         header: &Header,
-        seen: i64,
+        seen: Seen,
         linearizable: bool,
     ) -> Result<()> {
-        self.0.identity.check(header, seen, linearizable).map_err(|error| {
+        let endpoint = self.0.endpoints.at(position);
+        let ours = self.0.identity.check_cluster(header.cluster_id);
+        endpoint.set_foreign(ours.is_err());
+        let same = ours.and_then(|()| self.0.identity.check_history(header.revision, seen, linearizable));
+        same.map_err(|error| {
             self.0.endpoints.failed(position);
-            error.at(&self.0.endpoints.at(position).name)
+            error.at(&endpoint.name)
         })
+    }
+
+    /// Before anything is changed on an endpoint that was of another cluster: whether it still is.
+    fn recognise(&self, endpoint: &Endpoint, context: &Context) -> Result<()> {
+        if !endpoint.is_foreign() {
+            return Ok(());
+        }
+        let status = endpoint.transport.call(&Request::Status, context);
+        let ours = status.and_then(|reply| self.0.identity.check_cluster(reply.header.cluster_id));
+        ours.map_err(|error| error.outcome_is(Outcome::NotSent))?;
+        endpoint.set_foreign(false);
+        Ok(())
+    }
+
+    /// Which of the cluster's histories this is, counted.
+    pub(crate) fn history(&self) -> u64 {
+        self.0.identity.seen().history
+    }
+
+    /// Refuses what began in an earlier history.
+    pub(crate) fn check_same_history(&self, history: u64) -> Result<()> {
+        self.0.identity.check_same(history).map_err(|error| error.outcome_is(Outcome::NotSent))
     }
 
     /// Whether an endpoint (by position) still has the history that went up to `seen`: asks it for what the
@@ -164,7 +205,7 @@ impl Client {
         position: usize,
         context: &Context,
         range: &KeyRange,
-        seen: i64,
+        seen: Seen,
     ) -> Result<()> {
         let read = RangeRequest { count_only: true, ..RangeRequest::new(key_of(range)) };
         let reply = self.call_at(position, context, &Request::Range(read)).inspect_err(|error| {

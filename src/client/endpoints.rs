@@ -36,6 +36,22 @@ struct Health {
     rests_until: AtomicU64,
     /// The list has no such endpoint any more.
     is_left: AtomicBool,
+    /// What it answered last came from another cluster.
+    is_foreign: AtomicBool,
+}
+
+impl Endpoint {
+    /// Whether it was of another cluster when it answered last: nothing is to be changed there.
+    pub fn is_foreign(&self) -> bool {
+        self.health.is_foreign.load(Ordering::SeqCst)
+    }
+
+    /// It has answered, and is of another cluster or not.
+    pub fn set_foreign(&self, foreign: bool) {
+        if self.is_foreign() != foreign {
+            self.health.is_foreign.store(foreign, Ordering::SeqCst);
+        }
+    }
 }
 
 /// How long an endpoint rests after its first failure; doubled with each further one.

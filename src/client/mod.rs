@@ -272,11 +272,12 @@ impl Client {
     }
 
     pub(crate) fn range_in(&self, context: &Context, request: RangeRequest) -> Result<(i64, RangeReply)> {
-        let reply = self.call_in(context, &Request::Range(request), Repeat::Harmless)?;
-        match reply.body {
-            Body::Range(found) => Ok((reply.header.revision, found)),
-            other => Err(mismatch(&other)),
-        }
+        found(self.call_in(context, &Request::Range(request), Repeat::Harmless)?)
+    }
+
+    /// The same, for the client's own purposes.
+    fn range_for_itself(&self, context: &Context, request: RangeRequest) -> Result<(i64, RangeReply)> {
+        found(self.look_in(context, &Request::Range(request), Repeat::Harmless)?)
     }
 
     /// Writes one key, attached to a lease or to none (0). Returns the new revision.
@@ -492,6 +493,13 @@ impl Drop for Alarmed {
 /// A read of one key that all clients may ask for alike.
 fn smallest_read() -> RangeRequest {
     RangeRequest { count_only: true, ..RangeRequest::new(KeyRange::key([0])) }
+}
+
+fn found(reply: Reply) -> Result<(i64, RangeReply)> {
+    match reply.body {
+        Body::Range(found) => Ok((reply.header.revision, found)),
+        other => Err(mismatch(&other)),
+    }
 }
 
 fn mismatch(body: &Body) -> Error {

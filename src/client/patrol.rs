@@ -122,7 +122,7 @@ impl Client {
                 }
             }
         };
-        self.submit(request, Deadline::NEVER, Box::new(done));
+        self.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
     }
 }
 

@@ -125,7 +125,7 @@ impl Client {
             confirm_by => confirm_by,
         };
         let state = State {
-            position: Position::new(request),
+            position: Position::new(self, request),
             stage: Stage::Opening(Held::default()),
             opening: 0,
             stream: None,
@@ -191,6 +191,9 @@ impl Pushed {
         state.stage = Stage::Over;
         let (stream, timer) = (state.stream.take(), state.timer.take());
         // Told under the lock, so that nothing comes after it.
+        if error.kind() == ErrorKind::OtherCluster {
+            self.reader.take(News::Reset);
+        }
         self.reader.end(state.position.explained(error.outcome_is(Outcome::NotSent)));
         drop(state);
         self.cancel.trigger();
@@ -403,15 +406,9 @@ impl Pushed {
         if state.position.established && retry::may_pass(&error) {
             return false;
         }
-        match error.kind() {
-            ErrorKind::Compacted => {
-                self.reader.take(News::Compacted(error.compact_revision().unwrap_or(0)));
-                state.behind = self.mode.resync;
-            }
-            ErrorKind::OtherCluster => {
-                self.reader.take(News::Reset);
-            }
-            _ => {}
+        if error.kind() == ErrorKind::Compacted {
+            self.reader.take(News::Compacted(error.compact_revision().unwrap_or(0)));
+            state.behind = self.mode.resync;
         }
         let behind = state.behind;
         drop(state);
@@ -433,7 +430,7 @@ impl Pushed {
             keys_only: true,
             ..RangeRequest::new(position.request.range.clone())
         };
-        let (revision, found) = match (start, self.client.range_in(&self.context(position), keys)) {
+        let (revision, found) = match (start, self.client.range_for_itself(&self.context(position), keys)) {
             // There was nothing before the first revision.
             (1, _) => (1, Vec::new()),
             (_, Ok((revision, found))) => (revision, found.kvs),
@@ -455,7 +452,9 @@ impl Pushed {
         let position = lock(&self.state).position.clone();
         let range = RangeRequest::new(position.request.range.clone());
         let context = self.client.context_for(Deadline::NEVER, &self.cancel);
-        let (revision, found) = match self.client.range_in(&context, range) {
+        let found = self.client.range_for_itself(&context, range);
+        // Also one that was read in another history than the watch's.
+        let (revision, found) = match position.check_history(&self.client).and(found) {
             Ok(found) => found,
             Err(error) if retry::may_pass(&error) => return false,
             Err(error) => {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::clock::Time;
-use super::{Client, Lease, retry};
+use super::{Client, Lease, retry, smallest_read};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::log;
 use crate::model::{Body, Repeat, Reply, Request};
@@ -311,8 +311,10 @@ impl Session {
         let Stage::Alive(lease) = &state.stage else { return };
         let (now, lease) = (sys::boot_time(), *lease);
         if now >= lease.sure_until() {
+            let trouble = state.trouble.take().filter(|error| error.kind() == ErrorKind::OtherCluster);
             drop(state);
-            return self.lose(Error::new(ErrorKind::Lost, "no server confirmed it before its TTL was over"));
+            let expired = || Error::new(ErrorKind::Lost, "no server confirmed it before its TTL was over");
+            return self.lose(trouble.unwrap_or_else(expired));
         }
         if state.idle_since.is_some_and(|since| now >= since + LINGER) {
             drop(state);
@@ -332,33 +334,51 @@ impl Session {
         let request = Arc::new(Request::LeaseKeepAlive { id: self.id });
         // So that there is time for another try.
         let deadline = Deadline::after(lease.remaining().unwrap_or_default().min(lease.length() / 3));
-        let done = move |reply: Result<Reply>| session.renewed(started, reply.and_then(lease_of));
+        let done = move |reply: Result<Reply>| {
+            let revision = reply.as_ref().map_or(0, |reply| reply.header.revision);
+            session.renewed(started, revision, reply.and_then(lease_of));
+        };
         self.client.submit_as(request, Repeat::Harmless, deadline, Box::new(done));
     }
 
-    /// The answer to a keep-alive that was sent at that time.
-    fn renewed(self: &Arc<Self>, started: Duration, ttl: Result<i64>) {
+    /// The answer to a keep-alive that was sent at that time, from a member at this revision.
+    fn renewed(self: &Arc<Self>, started: Duration, revision: i64, ttl: Result<i64>) {
         let mut state = lock(&self.state);
         state.renewing = false;
-        let Stage::Alive(lease) = &mut state.stage else { return };
+        let State { stage: Stage::Alive(lease), trouble, renew_at, .. } = &mut *state else { return };
         if is_gone(&ttl) {
+            let left = lease.remaining().unwrap_or_default();
             drop(state);
-            return self.lose(ended());
+            return self.is_unknown(revision, left);
         }
         // What is lost never comes back to life, also when the answer is good news that came too late.
         match ttl {
             Ok(ttl) if lease.remaining().is_some() => {
                 *lease = Lease { id: self.id, ttl, started };
-                state.renew_at = started + lease.length() / 3;
+                *renew_at = started + lease.length() / 3;
+                *trouble = None;
             }
             Ok(_) => {}
             Err(error) => {
                 log::warning!("keep lease {:x} alive: {error}", self.id);
                 let half = lease.remaining().unwrap_or_default() / 2;
-                state.renew_at = sys::boot_time() + AGAIN.min(half.max(Duration::from_millis(10)));
+                *renew_at = sys::boot_time() + AGAIN.min(half.max(Duration::from_millis(10)));
+                *trouble = Some(error);
             }
         }
         self.set_timer(&mut state);
+    }
+
+    /// A member at this revision does not know the lease. From one that is behind, that may be the word of another history:
+    /// a read finds out, so that whoever is told of the loss can be told why.
+    fn is_unknown(self: &Arc<Self>, revision: i64, left: Duration) {
+        if revision >= self.client.0.identity.revision() {
+            return self.lose(ended());
+        }
+        let session = self.clone();
+        let read = Arc::new(Request::Range(smallest_read()));
+        let done = Box::new(move |_| session.lose(ended()));
+        self.client.submit_as(read, Repeat::Harmless, Deadline::after(left), done);
     }
 
     /// It is over; everybody is told.
@@ -512,8 +532,24 @@ mod tests {
         // The server still has the lease and would renew it: this process slept, and others may know.
         let over = Lease { started: lease.started - Duration::from_secs(60), ..lease };
         lock(&member.session.state).stage = Stage::Alive(over);
-        member.session.renewed(sys::boot_time(), Ok(60));
+        member.session.renewed(sys::boot_time(), 0, Ok(60));
         assert!(member.remaining().is_none());
+    }
+
+    #[test]
+    fn a_lease_that_is_gone_with_its_history_is_lost_when_that_is_known() {
+        let mut options = Options::new();
+        options.set("endpoints", "mem://leases-restored").unwrap();
+        let client = Client::open(options).unwrap();
+        let store = crate::store::Store::open("leases-restored");
+        let lease = client.grant(60).unwrap();
+        client.put("k", "v", 0).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let of = client.clone();
+        let member = client.keep(lease, Box::new(move |_| tell.send(of.history()).unwrap()));
+        store.reset(false);
+        member.session.renew(&lease);
+        assert_eq!(told.recv().unwrap(), 1, "by then the client knows that it went back");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::Client;
 use super::auth::Token;
 use super::call::{Course, Failed, shows_touch};
 use super::clock::Time;
+use super::identity::Seen;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Repeat, Reply, Request};
 use crate::transport::{Abandon, Context};
@@ -110,6 +111,8 @@ impl Ops {
 struct Op {
     key: u64,
     client: Client,
+    /// It is a call of the user's.
+    user: bool,
     /// As the caller wrote it, and as servers see it.
     request: Arc<Request>,
     entered: Arc<Request>,
@@ -147,8 +150,8 @@ struct First {
     position: usize,
     /// The turn in which it was made.
     turn: u64,
-    /// The newest revision known when it was made.
-    seen: i64,
+    /// What was known when it was made.
+    seen: Seen,
     token: Option<Token>,
 }
 
@@ -157,12 +160,23 @@ impl Client {
     /// deadline the option's timeout counts.
     pub fn submit(&self, request: Arc<Request>, deadline: Deadline, done: Done) -> Submitted {
         let repeat = request.repeat();
-        self.submit_as(request, repeat, deadline, done)
+        self.submit_for(true, request, repeat, deadline, done)
     }
 
-    /// The same; `repeat` may say of a write that doing it twice is harmless.
+    /// The same, for the client's own purposes; `repeat` may say of a write that doing it twice is harmless.
     pub(crate) fn submit_as(
         &self,
+        request: Arc<Request>,
+        repeat: Repeat,
+        deadline: Deadline,
+        done: Done,
+    ) -> Submitted {
+        self.submit_for(false, request, repeat, deadline, done)
+    }
+
+    fn submit_for(
+        &self,
+        user: bool,
         request: Arc<Request>,
         repeat: Repeat,
         deadline: Deadline,
@@ -176,12 +190,17 @@ impl Client {
         let progress = Progress { done: Some(done), stage, turn: 0, outcome, timer: None };
         let key = self.0.ops.next_key();
         let (client, cancel, progress) = (self.clone(), Cancel::new(), Mutex::new(progress));
-        let op = Arc::new(Op { key, client, request, entered, repeat, deadline, cancel, progress });
+        let op = Arc::new(Op { key, client, user, request, entered, repeat, deadline, cancel, progress });
         self.0.ops.insert(key, op.clone());
         if self.closed().is_triggered() {
             op.end(ErrorKind::Closed);
         } else if deadline.passed() && !no_wait {
             op.finish(Err(Error::new(ErrorKind::Timeout, "no time left to send it")));
+        } else if user
+            && op.request.is_about_keys()
+            && let Err(error) = self.0.identity.tell()
+        {
+            op.finish(Err(error));
         } else if !op.ask_at_once() {
             op.wait_for_thread(0, None);
         }
@@ -207,12 +226,15 @@ impl Op {
         let context = self.context();
         let limited = self.client.share(&Context { token: secret, ..context }, self.repeat, 0);
         let position = inner.endpoints.next(&[]);
+        let endpoint = inner.endpoints.at(position);
+        if endpoint.is_foreign() && !self.request.reads_only() {
+            return false;
+        }
         let turn = lock(&self.progress).turn;
-        let first = First { position, turn, seen: inner.identity.revision(), token: token.clone() };
+        let first = First { position, turn, seen: inner.identity.seen(), token: token.clone() };
         let op = self.clone();
         let taker = Box::new(move |answer| op.answered(first, answer));
-        let transport = &inner.endpoints.at(position).transport;
-        let Ok(abandon) = transport.submit(&self.entered, &limited, taker) else { return false };
+        let Ok(abandon) = endpoint.transport.submit(&self.entered, &limited, taker) else { return false };
         self.asked(turn, position, abandon, limited.deadline);
         true
     }
@@ -355,6 +377,11 @@ impl Op {
         self.unset_timer(&mut progress);
         drop(progress);
         let result = result.map_err(|error| self.client.told(&self.request, error));
+        if let Err(error) = &result
+            && self.user
+        {
+            self.client.0.identity.told(error);
+        }
         self.client.0.ops.ended(self.key, || done(result));
     }
 }

@@ -62,7 +62,7 @@ fn another_cluster_at_the_same_place_is_refused_for_good() {
     let read = client.get("k").unwrap_err();
     assert_eq!((read.kind(), read.outcome()), (ErrorKind::OtherCluster, Outcome::NotSent));
     let written = client.put("k", "v", 0).unwrap_err();
-    assert_eq!((written.kind(), written.outcome()), (ErrorKind::OtherCluster, Outcome::Unknown));
+    assert_eq!((written.kind(), written.outcome()), (ErrorKind::OtherCluster, Outcome::NotSent));
     assert!(written.to_string().contains("open a new session"), "{written}");
 }
 
@@ -81,6 +81,9 @@ fn a_history_that_went_back_is_told_to_the_next_call_and_to_every_watch() {
         assert_eq!(error.kind(), ErrorKind::OtherCluster, "now and later: {error}");
         assert!(error.to_string().contains("from revision 4 to 1"), "{error}");
     }
+    let error = client.get("k").unwrap_err();
+    assert_eq!((error.kind(), error.outcome()), (ErrorKind::OtherCluster, Outcome::NotSent));
+    assert!(client.get("k").unwrap().is_none(), "from here on the new history counts");
     let (store, client) = client_of("restored-too", &[]);
     client.put("k", "1", 0).unwrap();
     store.reset(false);

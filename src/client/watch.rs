@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::identity::Seen;
 use super::retry;
 use super::{Client, LOOK_AROUND};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,13 +22,14 @@ pub(super) struct Position {
     pub request: WatchRequest,
     /// A server has confirmed it at least once.
     pub established: bool,
-    /// The newest revision that servers told on it.
-    seen: i64,
+    /// The newest revision that servers told on it, in the history that it began in.
+    seen: Seen,
 }
 
 impl Position {
-    pub fn new(request: WatchRequest) -> Self {
-        Position { request, established: false, seen: 0 }
+    pub fn new(client: &Client, request: WatchRequest) -> Self {
+        let seen = Seen { history: client.history(), revision: 0 };
+        Position { request, established: false, seen }
     }
 
     /// Opens a stream behind the last change delivered, and tells on which endpoint.
@@ -38,11 +40,17 @@ impl Position {
         sink: impl Fn() -> WatchSink,
     ) -> Result<(WatchStream, usize)> {
         self.request.check()?;
-        let (open, endpoint) = client.open_kept_watch(context, &self.request, sink)?;
-        if open.header.revision < self.seen {
-            // A member that lags behind, or an older history, in which this watch would wait for ever.
-            client.check_history(endpoint, context, &self.request.range, self.seen)?;
+        let mut seen = self.seen;
+        if self.established {
+            seen.revision = seen.revision.max(client.0.identity.revision());
         }
+        self.check_history(client)?;
+        let (open, endpoint) = client.open_kept_watch(context, &self.request, sink)?;
+        if open.header.revision < seen.revision {
+            // A member that lags behind, or an older history, in which this watch would wait for ever.
+            client.check_history(endpoint, context, &self.request.range, seen)?;
+        }
+        self.check_history(client)?;
         Ok((open, endpoint))
     }
 
@@ -51,14 +59,19 @@ impl Position {
         if self.request.start_revision == 0 {
             self.request.start_revision = revision.saturating_add(1);
         }
-        self.seen = self.seen.max(revision);
+        self.seen.revision = self.seen.revision.max(revision);
         self.established = true;
+    }
+
+    /// Refuses to go on in another history than its own.
+    pub fn check_history(&self, client: &Client) -> Result<()> {
+        client.check_same_history(self.seen.history)
     }
 
     /// Drops what was delivered before (old servers repeat) and moves the start behind the rest.
     pub fn unseen(&mut self, mut batch: WatchBatch) -> Option<WatchBatch> {
         let progress = batch.events.is_empty();
-        self.seen = self.seen.max(batch.revision);
+        self.seen.revision = self.seen.revision.max(batch.revision);
         batch.events.retain(|event| event.kv.mod_revision >= self.request.start_revision);
         // A batch without changes says that there were none up to its revision: a watch of quiet keys must
         // not fall behind what a busy store has compacted.
@@ -96,7 +109,8 @@ struct Stream {
 
 impl Watcher {
     pub(super) fn new(client: Client, request: WatchRequest) -> Self {
-        Watcher { client, position: Position::new(request), stream: None, ended: None, barren_streams: 0 }
+        let position = Position::new(&client, request);
+        Watcher { client, position, stream: None, ended: None, barren_streams: 0 }
     }
 
     /// Waits until a server has confirmed the watch, and tells from which revision on it sees every change.

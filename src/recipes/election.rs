@@ -28,6 +28,8 @@ struct Inner {
     client: Client,
     name: Vec<u8>,
     audience: Arc<dyn Audience>,
+    /// The cluster's history that it began in.
+    history: u64,
     state: Mutex<State>,
 }
 
@@ -49,8 +51,8 @@ struct State {
 impl Observer {
     /// Begins with who leads now.
     pub fn new(client: &Client, name: &[u8], audience: Arc<dyn Audience>) -> Self {
-        let (client, name, state) = (client.clone(), name.to_vec(), Mutex::default());
-        let observer = Observer(Arc::new(Inner { client, name, audience, state }));
+        let (client, name, history) = (client.clone(), name.to_vec(), client.history());
+        let observer = Observer(Arc::new(Inner { client, name, audience, history, state: Mutex::default() }));
         observer.0.read();
         observer
     }
@@ -82,12 +84,13 @@ impl Inner {
     fn read(self: &Arc<Self>) {
         let inner = self.clone();
         let request = Request::Range(RangeRequest::new(KeyRange::prefix(self.prefix())));
-        let done = move |reply: Result<Reply>| match reply {
+        let done = move |reply: Result<Reply>| match inner.client.check_same_history(inner.history).and(reply)
+        {
             Ok(Reply { header, body: Body::Range(found) }) => inner.watch(header.revision, found.kvs),
             Ok(_) => inner.end(Error::new(ErrorKind::BadReply, "a reply of another kind")),
             Err(error) => inner.again(error, Inner::read),
         };
-        self.client.submit(Arc::new(request), Deadline::NEVER, Box::new(done));
+        self.client.submit_as(Arc::new(request), Repeat::Harmless, Deadline::NEVER, Box::new(done));
     }
 
     /// Takes a step again that failed, after a pause, if that may pass.
@@ -138,6 +141,10 @@ impl Inner {
         let old = if state.over { Some(watch) } else { state.watch.replace(watch) };
         drop(state);
         old.into_iter().for_each(PushedWatch::cancel_later);
+        // In a history that went back, it would wait for a revision of the old one.
+        if let Err(error) = self.client.check_same_history(self.history) {
+            self.end(error);
+        }
     }
 
     /// Tells who leads, if that is new.

@@ -180,7 +180,8 @@ impl Inner {
         let inner = self.clone();
         let request = Arc::new(Request::Txn(txn));
         let again = request.clone();
-        let done = move |reply: Result<Reply>| match reply {
+        let done = move |reply: Result<Reply>| match inner.client.check_same_history(inner.history).and(reply)
+        {
             Ok(Reply { header, body: Body::Txn(reply) }) => {
                 let mut state = lock(&inner.state);
                 (state.busy, state.failures) = (false, 0);
@@ -203,10 +204,16 @@ impl Inner {
         if matches!(state.stage, Stage::Over | Stage::Leaves) {
             return self.take_back(state);
         }
+        if state.stage == Stage::Holds && self.client.check_same_history(self.history).is_err() {
+            drop(state);
+            return self.lose(error);
+        }
         if state.stage == Stage::Queues && error.kind() == ErrorKind::LeaseNotFound {
             return self.take_another_session(state);
         }
-        if !retry::may_pass(&error) {
+        // What is held is held as long as its lease is: the cluster may be back in time where another one answered.
+        let elsewhere = state.stage == Stage::Holds && error.kind() == ErrorKind::OtherCluster;
+        if !retry::may_pass(&error) && !elsewhere {
             state.queueing = false;
             drop(state);
             return self.give_up(error);

@@ -163,7 +163,7 @@ impl Inner {
         Box::new(move |error| losing.upgrade().into_iter().for_each(|inner| inner.session_lost(&error)))
     }
 
-    fn session_lost(self: &Arc<Self>, error: &Error) {
+    pub(super) fn session_lost(self: &Arc<Self>, error: &Error) {
         let state = lock(&self.state);
         let (stage, apart) = (state.stage, state.is_apart() && error.kind() == ErrorKind::Lost);
         drop(state);
@@ -176,7 +176,8 @@ impl Inner {
         }
     }
 
-    fn lose(&self, error: Error) {
+    pub(super) fn lose(&self, error: Error) {
+        let error = self.reason(error);
         let mut state = lock(&self.state);
         if state.stage != Stage::Holds {
             return;

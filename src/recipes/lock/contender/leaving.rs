@@ -17,6 +17,7 @@ const PARTING: Duration = Duration::from_millis(80);
 impl Inner {
     /// The place is given up; then that is told.
     pub(super) fn give_up(self: &Arc<Self>, error: Error) {
+        let error = self.reason(error);
         let mut state = lock(&self.state);
         if matches!(state.stage, Stage::Holds | Stage::Leaves | Stage::Over) {
             return;

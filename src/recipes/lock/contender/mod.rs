@@ -60,6 +60,8 @@ struct Inner {
     /// It may share the place of an equal value.
     joins: bool,
     owner: Arc<dyn Owner>,
+    /// The cluster's history that it began in.
+    history: u64,
     state: Mutex<State>,
 }
 
@@ -158,7 +160,8 @@ impl Contender {
     }
 
     fn of(client: &Client, wanted: Wanted, joins: bool, owner: Arc<dyn Owner>) -> Self {
-        let inner = Inner { client: client.clone(), wanted, joins, owner, state: Mutex::default() };
+        let (client, history) = (client.clone(), client.history());
+        let inner = Inner { client, wanted, joins, owner, history, state: Mutex::default() };
         Contender(Arc::new(inner))
     }
 
@@ -295,6 +298,14 @@ impl State {
 impl Inner {
     fn prefix(&self) -> Vec<u8> {
         [&self.wanted.name[..], b"/"].concat()
+    }
+
+    /// Why it really ends: what is missing in a history that went back was not removed by anybody.
+    fn reason(&self, error: Error) -> Error {
+        match error.kind() {
+            ErrorKind::Canceled | ErrorKind::Closed => error,
+            _ => self.client.check_same_history(self.history).err().unwrap_or(error),
+        }
     }
 
     fn explained(&self, error: Error) -> Error {

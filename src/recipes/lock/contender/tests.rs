@@ -2,6 +2,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::options::Options;
+use crate::store::Store;
 use crate::wait::{Cancel, Mailbox};
 
 fn client() -> Client {
@@ -68,6 +69,32 @@ fn contenders_hold_the_lock_one_after_the_other_in_the_order_of_their_tokens() {
         assert!(contender.remaining().is_none());
     }
     assert!(queue(&client).is_empty());
+}
+
+#[test]
+fn what_ends_in_another_history_than_it_began_in_says_so() {
+    let mut options = Options::new();
+    options.set("endpoints", "mem://locks-restored").unwrap();
+    let (client, store) = (Client::open(options).unwrap(), Store::open("locks-restored"));
+    let (holder, held) = want(&client, 60, Deadline::NEVER);
+    assert!(next(&held).is_none(), "acquired");
+    let (_waiting, waits) = want(&client, 60, Deadline::NEVER);
+    assert!(silent(&waits));
+    store.reset(false);
+    client.get("k").expect_err("the history went back");
+    // The word of a keep-alive, before anything else finds out.
+    holder.0.session_lost(&Error::new(ErrorKind::Lost, "its lease has ended"));
+    let is_other = |error: &Error| assert_eq!(error.kind(), ErrorKind::OtherCluster, "{error}");
+    match next(&held) {
+        Some(Ended::Lost(error)) => is_other(&error),
+        other => panic!("not lost: {other:?}"),
+    }
+    match next(&waits) {
+        Some(Ended::Failed(error)) => is_other(&error),
+        other => panic!("not failed: {other:?}"),
+    }
+    let (_later, told) = want(&client, 60, Deadline::NEVER);
+    assert!(next(&told).is_none(), "the new history goes on");
 }
 
 #[test]
