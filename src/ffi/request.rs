@@ -132,7 +132,8 @@ pub const ETCD_ALARM_CORRUPT: i32 = 2;
 
 /// What is wanted. One thread builds it; once it was run or submitted it must not be changed, and any number of
 /// threads may run it any number of times, at once. A constructor that was given nonsense keeps the fault, and
-/// running the request reports it: so building needs no checks.
+/// running the request reports it: so building needs no checks. So does a request that was run and is changed then: it
+/// is refused, and from then on every run of that request, too.
 pub struct etcd_request {
     _private: [u8; 0],
 }
@@ -140,8 +141,8 @@ pub struct etcd_request {
 /// A request in C's hands.
 pub(crate) struct RequestValue {
     draft: Draft,
-    /// The first thing that was wrong.
-    fault: Option<Error>,
+    /// The first thing that was wrong. Other threads may be running the request as it is found.
+    fault: OnceLock<Error>,
     /// What it comes to, once somebody wanted to know.
     finished: OnceLock<Result<Wanted>>,
 }
@@ -228,18 +229,33 @@ impl Value for RequestValue {
 
 impl RequestValue {
     fn new(draft: Draft) -> Self {
-        RequestValue { draft, fault: None, finished: OnceLock::new() }
+        RequestValue { draft, fault: OnceLock::new(), finished: OnceLock::new() }
     }
 
     /// What it comes to.
     pub fn wanted(&self) -> Result<&Wanted> {
+        self.without_fault()?;
         self.finished.get_or_init(|| self.finish()).as_ref().map_err(Clone::clone)
     }
 
-    fn finish(&self) -> Result<Wanted> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
+    fn without_fault(&self) -> Result<()> {
+        self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// Keeps what was wrong, unless something was before.
+    fn keep(&self, fault: &Error) {
+        self.fault.get_or_init(|| fault.clone());
+    }
+
+    fn unless_run(&self) -> Result<()> {
+        match self.finished.get() {
+            Some(_) => Err(Error::invalid("the request was run or submitted, and then it was changed")
+                .advise("make another request; this one is not run any more")),
+            None => Ok(()),
         }
+    }
+
+    fn finish(&self) -> Result<Wanted> {
         let operation = match &self.draft {
             Draft::Get(range) => Operation::request(Request::Range(range.clone())),
             Draft::Put { put, when, ttl: 0 } => Operation::if_all(when.on(&put.key), Op::Put(put.clone())),
@@ -275,9 +291,7 @@ impl RequestValue {
 
     /// The operation that it is in a transaction, and how much is in it.
     fn op(&self) -> Result<(Op, Extent)> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
+        self.without_fault()?;
         let unconditional = |when: &Conditions| when.on(&[]).is_empty();
         match &self.draft {
             Draft::Get(range) => Ok((Op::Range(range.clone()), Extent::default())),
@@ -472,12 +486,10 @@ impl RequestValue {
 
 /// A request, or one that keeps what was wrong with its making.
 pub(crate) fn begun_with(made: Result<RequestValue>) -> *mut etcd_request {
-    handle::to_c(
-        made.unwrap_or_else(|fault| RequestValue {
-            fault: Some(fault),
-            ..RequestValue::new(Draft::SyncMembers)
-        }),
-    )
+    handle::to_c(made.unwrap_or_else(|fault| RequestValue {
+        fault: fault.into(),
+        ..RequestValue::new(Draft::SyncMembers)
+    }))
 }
 
 /// A request that was begun with these bytes, or that keeps what is wrong with them.
@@ -670,14 +682,12 @@ pub(crate) unsafe fn change(
     with: impl FnOnce(&mut RequestValue) -> Result<()>,
 ) -> etcd_status {
     run_plain(|| {
+        // SAFETY: as promised by the caller. One that was run, others may be running: it is not written to.
+        let run = unsafe { handle::value::<RequestValue>(request) }?;
+        run.unless_run().inspect_err(|fault| run.keep(fault))?;
         // SAFETY: as promised by the caller.
         let request = unsafe { handle::value_mut::<RequestValue>(request) }?;
-        if request.finished.get().is_some() {
-            return Err(Error::invalid("the request was run: it can't be changed any more"));
-        }
-        with(request).inspect_err(|fault| {
-            request.fault.get_or_insert_with(|| fault.clone());
-        })
+        with(request).inspect_err(|fault| request.keep(fault))
     })
 }
 
