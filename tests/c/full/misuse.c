@@ -81,6 +81,27 @@ static void and_what_was_submitted(void) {
   etcd_queue_free(queue);
 }
 
+/* == Asking how large the next event is ==================================================================== */
+
+static void a_queue_is_read_without_a_buffer(void) {
+  etcd_queue *queue = new_queue(0);
+  etcd_request *get = etcd_request_get(TEXT("misuse/"));
+  uint64_t room[1000];
+  size_t used = 7, needed = 0;
+  uint32_t records = 7;
+  DONE(etcd_queue_read(queue, NULL, 0, &used, &records));
+  CHECK(used == 0 && records == 0);
+  DONE(etcd_submit(client, queue, get, 1, 20000, NULL));
+  CHECK(readable(etcd_queue_fd(queue), 20000));
+  GIVES(ETCD_ERR_TOO_LARGE, etcd_queue_read(queue, NULL, 0, &needed, &records));
+  GIVES(ETCD_ERR_INVALID_ARGUMENT, etcd_queue_read(queue, NULL, 8, &used, &records));
+  CHECK(needed > 0 && needed <= sizeof room && records == 0);
+  DONE(etcd_queue_read(queue, (uint8_t *)room, needed, &used, &records));
+  CHECK(used == needed && records == 1);
+  etcd_request_free(get);
+  etcd_queue_free(queue);
+}
+
 int main(int argc, char **argv) {
   CHECK(argc == 2);
   alarm(240); /* a wait that never ends is a fault too */
@@ -89,6 +110,7 @@ int main(int argc, char **argv) {
   RUN(a_guard_that_comes_too_late_is_never_left_out);
   RUN(so_are_a_comparison_and_a_field);
   RUN(and_what_was_submitted);
+  RUN(a_queue_is_read_without_a_buffer);
   DONE(etcd_client_close(client, 20000, NULL));
   return end();
 }
