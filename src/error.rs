@@ -115,6 +115,7 @@ struct Parts {
     server_code: i32,
     os_error: Option<i32>,
     compact_revision: Option<i64>,
+    for_good: bool,
 }
 
 /// The library's result.
@@ -133,6 +134,7 @@ impl Error {
             server_code: 0,
             os_error: None,
             compact_revision: None,
+            for_good: false,
         }))
     }
 
@@ -230,6 +232,12 @@ impl Error {
         self
     }
 
+    /// Says that asking again gets nobody any further, although the kind alone does not.
+    pub fn for_good(mut self) -> Self {
+        self.0.for_good = true;
+        self
+    }
+
     /// Adds to the fault.
     pub fn also(mut self, text: &str) -> Self {
         self.0.fault = format!("{}; {text}", self.0.fault);
@@ -287,6 +295,11 @@ impl Error {
     /// Of `Compacted`: the oldest revision that is still kept, where the server says it.
     pub fn compact_revision(&self) -> Option<i64> {
         self.0.compact_revision
+    }
+
+    /// Whether asking again gets nobody any further.
+    pub fn is_for_good(&self) -> bool {
+        self.0.for_good
     }
 
     fn advice(&self) -> Option<&'static str> {
