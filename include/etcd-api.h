@@ -247,7 +247,8 @@
 #define ETCD_COUNTER_OPEN 6
 
 /**
- * Takes all keys that start with the request's key; an empty one: all keys. 1 or 0. Get, delete, watch, comparison.
+ * Takes all keys that start with the request's key; an empty one: all keys. 1 or 0; not with ETCD_FIELD_RANGE_END. Get,
+ * delete, watch, comparison.
  */
 #define ETCD_FIELD_PREFIX 1
 
@@ -330,22 +331,22 @@
 #define ETCD_FIELD_IF_ABSENT 22
 
 /**
- * Only if there is such a key. 1 or 0. Put, delete.
+ * Only if there is such a key. 1 or 0. Put, delete of one key.
  */
 #define ETCD_FIELD_IF_PRESENT 23
 
 /**
- * Only if this is the key's value. Bytes. Put, delete.
+ * Only if this is the key's value. Bytes. Put, delete of one key.
  */
 #define ETCD_FIELD_IF_VALUE 24
 
 /**
- * Only if the key was last changed at this revision; 0: only if there is no such key. Put, delete.
+ * Only if the key was last changed at this revision; 0: only if there is no such key. Put, delete of one key.
  */
 #define ETCD_FIELD_IF_MOD_REVISION 25
 
 /**
- * Only if the key was created at this revision; 0: only if there is no such key. Put, delete.
+ * Only if the key was created at this revision; 0: only if there is no such key. Put, delete of one key.
  */
 #define ETCD_FIELD_IF_CREATE_REVISION 26
 
@@ -370,12 +371,12 @@
 #define ETCD_FIELD_START_REVISION 40
 
 /**
- * Leave puts out. 1 or 0. Watch.
+ * Leave puts out. 1 or 0; not with ETCD_FIELD_NO_DELETES. Watch.
  */
 #define ETCD_FIELD_NO_PUTS 41
 
 /**
- * Leave deletions out. 1 or 0. Watch.
+ * Leave deletions out. 1 or 0; not with ETCD_FIELD_NO_PUTS. Watch.
  */
 #define ETCD_FIELD_NO_DELETES 42
 
@@ -386,7 +387,9 @@
 #define ETCD_FIELD_RESYNC 43
 
 /**
- * Tell now and then that there were no changes up to a revision. 1 or 0. Watch.
+ * Tell now and then that there were no changes up to a revision: as often as the server does, every 10 minutes unless
+ * it was started with --watch-progress-notify-interval (before 3.6: --experimental-watch-progress-notify-interval). 1
+ * or 0. Watch.
  */
 #define ETCD_FIELD_PROGRESS 44
 
@@ -824,7 +827,8 @@ typedef struct etcd_reply etcd_reply;
 /**
  * What is wanted. One thread builds it; once it was run or submitted it must not be changed, and any number of
  * threads may run it any number of times, at once. A constructor that was given nonsense keeps the fault, and
- * running the request reports it: so building needs no checks.
+ * running the request reports it: so building needs no checks. So does a request that was run and is changed then: it
+ * is refused, and from then on every run of that request, too.
  */
 typedef struct etcd_request etcd_request;
 
@@ -1183,7 +1187,8 @@ int32_t etcd_error_server_code(const struct etcd_error *error);
 int64_t etcd_error_compact_revision(const struct etcd_error *error);
 
 /**
- * Whether the same may succeed later, and trying again can do no harm: 1 or 0.
+ * Whether the same may succeed later, and trying again can do no harm: 1 or 0. It is 0 for what somebody has to mend
+ * first, as a certificate or an address.
  *
  * Does not block. Any thread.
  */
@@ -1390,7 +1395,8 @@ struct etcd_request *etcd_request_put(const uint8_t *key,
  *
  * key: as in etcd_request_get().
  * Returns a request for etcd_request_free(). Its reply counts the keys that were deleted, and has them if
- *   that is asked for. That there was none is success.
+ *   that is asked for. That there was none is success. The conditions (ETCD_FIELD_IF_*) are about one key: with many
+ *   they are refused (ETCD_ERR_INVALID_ARGUMENT); compare in a transaction.
  */
 struct etcd_request *etcd_request_delete(const uint8_t *key,
                                          size_t key_len);
@@ -1456,7 +1462,7 @@ etcd_status etcd_txn_else(struct etcd_request *txn, const struct etcd_request *o
 /**
  * Forgets all history before a revision: it can't be read or watched any more.
  *
- * revision: the oldest that can still be read.
+ * revision: the oldest that can still be read; 1 or more.
  * Returns a request for etcd_request_free().
  */
 struct etcd_request *etcd_request_compact(int64_t revision);
@@ -1773,7 +1779,7 @@ void etcd_queue_wake(struct etcd_queue *queue);
  * Takes many events at once, written one after the other into a buffer of the caller's, in the layout that
  * docs/packed-records.md describes.
  *
- * buf, cap: the buffer, aligned to 8 bytes.
+ * buf, cap: the buffer, aligned to 8 bytes. NULL is fine when cap is 0: so one asks how many bytes the next event needs.
  * used: how many bytes were written; with ETCD_ERR_TOO_LARGE, how many the next event needs.
  * records: how many events; 0: there are none at the moment.
  * Does not block. Any thread. When it leaves events behind, the descriptor can be read again.

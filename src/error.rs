@@ -115,6 +115,7 @@ struct Parts {
     server_code: i32,
     os_error: Option<i32>,
     compact_revision: Option<i64>,
+    for_good: bool,
 }
 
 /// The library's result.
@@ -133,6 +134,7 @@ impl Error {
             server_code: 0,
             os_error: None,
             compact_revision: None,
+            for_good: false,
         }))
     }
 
@@ -199,7 +201,11 @@ impl Error {
             2 | 10 | 15 => (Refused, Outcome::Unknown),
             _ => (Refused, Outcome::Refused),
         };
-        // Whatever a server writes, an error stays one line.
+        // Whatever a server writes, an error stays one line. The reason why a watch ended is an error of Go's as text.
+        let text = match text.strip_prefix("rpc error: ").and_then(|error| error.split_once("desc = ")) {
+            Some((_, text)) => text,
+            None => text,
+        };
         let mut error = Self::new(kind, text.trim().replace(char::is_control, " "));
         error.0.outcome = outcome;
         error.0.server_code = code;
@@ -227,6 +233,12 @@ impl Error {
     /// Says what to do next, where the kind alone does not.
     pub fn advise(mut self, advice: &'static str) -> Self {
         self.0.advice = Some(advice);
+        self
+    }
+
+    /// Says that asking again gets nobody any further, although the kind alone does not.
+    pub fn for_good(mut self) -> Self {
+        self.0.for_good = true;
         self
     }
 
@@ -289,6 +301,15 @@ impl Error {
         self.0.compact_revision
     }
 
+    /// Whether asking again gets nobody any further.
+    pub fn is_for_good(&self) -> bool {
+        self.0.for_good
+    }
+
+    fn is_about(&self, words: &str) -> bool {
+        self.0.fault.contains(words)
+    }
+
     fn advice(&self) -> Option<&'static str> {
         self.0.advice.or(match self.0.kind {
             ErrorKind::Unavailable => Some("is etcd running there?"),
@@ -298,8 +319,21 @@ impl Error {
             ErrorKind::OtherCluster => Some(
                 "was it replaced or restored from a backup? What was read before may not be true any more",
             ),
+            ErrorKind::Unauthenticated if self.is_about("invalid auth token") => {
+                Some("is the token over, or of another cluster? Then it has to be got anew")
+            }
             ErrorKind::Unauthenticated => Some("check user and password"),
+            ErrorKind::PermissionDenied => Some("grant it to a role of this user, or be another user"),
             ErrorKind::Compacted => Some("read the keys again and watch from the revision of that read"),
+            ErrorKind::FutureRevision => Some("ask for a revision that a reply has told, or for none"),
+            ErrorKind::LeaseNotFound => Some("it ran out or was revoked: grant another one"),
+            ErrorKind::CompareFailed => Some("read the key and decide again"),
+            ErrorKind::InvalidArgument if self.is_about("too many operations") => {
+                Some("make several transactions, or raise --max-txn-ops on the server")
+            }
+            ErrorKind::InvalidArgument if self.is_about("duplicate key") => {
+                Some("a transaction may change each key once")
+            }
             ErrorKind::TooLarge => Some("raise --max-request-bytes on the server or send less"),
             ErrorKind::NoSpace => Some("compact, defragment and disarm the alarm, or raise the quota"),
             ErrorKind::TooManyRequests => Some("try again later"),
@@ -391,6 +425,8 @@ mod tests {
         );
         let of_server = Error::from_server(2, "two\nlines, one \x1b[31mred\r\n");
         assert_eq!(of_server.fault(), "two lines, one  [31mred");
+        let of_watch = "rpc error: code = PermissionDenied desc = etcdserver: permission denied";
+        assert_eq!(Error::from_server(7, of_watch).fault(), "etcdserver: permission denied");
         let unknown = Error::new(ErrorKind::Timeout, "no answer").outcome_is(Outcome::Unknown);
         assert!(unknown.to_string().starts_with("no answer; it was sent and may have taken effect"));
     }

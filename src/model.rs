@@ -253,6 +253,17 @@ pub enum Op {
 }
 
 impl Op {
+    /// What it does and to which key, for error messages.
+    pub fn describe(&self) -> String {
+        let verb = match self {
+            Op::Range(_) => "read",
+            Op::Put(_) => "write",
+            Op::Delete(_) => "delete",
+            Op::Txn(_) => "transaction on",
+        };
+        format!("{verb} {}", quote(self.key()))
+    }
+
     fn key(&self) -> &[u8] {
         match self {
             Op::Range(range) => &range.range.start,

@@ -394,11 +394,18 @@ impl Options {
     /// The password, wherever it was given; empty: there is none.
     ///
     /// # Errors
-    /// `InvalidArgument` when it is given twice, or for nobody, or its file can't be read.
+    /// `InvalidArgument` when it is given twice, or for nobody, or not at all for a user, or its file can't be read.
     pub fn read_password(&self) -> Result<Secret> {
         let password = read_secret("password", &self.password, "password_file", &self.password_file)?;
         if !password.is_empty() && self.user.is_empty() {
             return Err(Error::invalid("there is a password but no user; set user, too"));
+        }
+        let has_token = !self.token.is_empty() || !self.token_file.is_empty();
+        let has_password = !self.password.is_empty() || !self.password_file.is_empty();
+        if !self.user.is_empty() && !has_password && !has_token {
+            return Err(Error::invalid(
+                "there is a user but no password; set password or password_file, too",
+            ));
         }
         Ok(password)
     }
@@ -530,6 +537,9 @@ mod tests {
         options.set("password", "hunter2").unwrap();
         assert!(options.read_password().unwrap_err().to_string().contains("user"));
         options.set("user", "me").unwrap();
+        options.set("password", "").unwrap();
+        assert!(options.read_password().unwrap_err().to_string().contains("password_file"));
+        options.set("password", "hunter2").unwrap();
         assert_eq!(options.read_password().unwrap().reveal(), "hunter2");
         assert!(!format!("{options:?}").contains("hunter2"));
         options.set("password_file", "/nonexistent/file").unwrap();

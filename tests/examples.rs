@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::support::{
-    Etcd, Language, Running, VERSIONS, call, call_under_valgrind, eventually, free_port, program, run, spawn,
+    Etcd, Language, Running, VERSIONS, call, call_under_valgrind, eventually, free_port, program, root, run,
+    spawn,
 };
 
 fn example(name: &str) -> std::path::PathBuf {
@@ -24,6 +25,20 @@ fn prints(name: &str, wanted: &str, on_etcd: bool) {
     for version in VERSIONS {
         let Some(etcd) = Etcd::start(version) else { return };
         assert_eq!(run(call(&program).arg(etcd.servers())), wanted, "{version}");
+    }
+}
+
+/// As programs of other people are, which ask for a standard and for no extension.
+#[test]
+fn every_example_compiles_as_strict_c99_and_c11() {
+    let folder = root().join("examples/c");
+    for file in std::fs::read_dir(&folder).expect("there are examples") {
+        let source = file.expect("a file").path();
+        for standard in ["-std=c99", "-std=c11"] {
+            let mut gcc = Command::new("gcc");
+            gcc.args([standard, "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I"]);
+            run(gcc.arg(root().join("include")).arg(&source));
+        }
     }
 }
 

@@ -148,6 +148,18 @@ fn timeouts_and_cancels_are_kept_when_etcd_is_silent() {
     }
 }
 
+const MISUSE: &str = "tests/c/full/misuse.c";
+
+#[test]
+fn what_is_refused_and_what_its_error_says_on_mem() {
+    check_on_mem(MISUSE);
+}
+
+#[test]
+fn what_is_refused_and_what_its_error_says_on_etcd() {
+    check_on_servers(MISUSE);
+}
+
 const WATCHES: &str = "tests/c/full/watches.c";
 
 #[test]

@@ -158,7 +158,9 @@ fn a_user_may_do_what_is_permitted_on_etcd_and_nothing_else() {
         let mut theirs = me.watch(WatchRequest::new(KeyRange::key("theirs"), 0));
         let denied =
             theirs.next(Deadline::after(Duration::from_secs(10)), me.closed()).expect_err("not permitted");
-        assert_eq!(denied.kind(), ErrorKind::PermissionDenied, "{version}: {denied}");
+        says(&denied, ErrorKind::PermissionDenied, "(grant it to a role of this user");
+        assert_eq!(denied.outcome(), Outcome::NotSent, "{version}: {denied}");
+        assert!(!denied.fault().contains("rpc error"), "{version}: {denied}");
 
         let nobody = client(&etcd.servers(), &[]);
         says(

@@ -67,6 +67,8 @@ fn a_ready_made_jwt_is_taken_by_etcd_and_shown_nowhere() {
             let error = broken.put("k", "v", 0).expect_err("it is no token any more");
             assert_eq!(error.kind(), ErrorKind::Unauthenticated, "{version} {endpoints}: {error}");
             assert!(!format!("{error} {error:?}").contains(&token[..20]));
+            let advice = error.to_string();
+            assert!(advice.contains("(is the token over") && !advice.contains("password"), "{advice}");
         }
     }
 }

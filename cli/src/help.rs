@@ -287,6 +287,8 @@ Without a command, prints a line when it leads, and leads until a signal comes o
 
   KEY VALUE
 
+A script that runs it in the background with `&` ends it with `kill -TERM`: shells let such commands ignore SIGINT.
+
 With a command, all is as with etcd-api lock NAME -- COMMAND: what the environment has, how a loss ends the command,
 signals and exit codes. Without one: 128 + N when signal N ended it, 121 when the leadership was lost, 122 when
 --wait is over, 1 for all other failures, 2 for wrong usage.";

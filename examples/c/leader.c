@@ -1,5 +1,6 @@
 /* Leadership by a lock: whoever holds it leads, everybody else waits for it.   leader -s SERVERS [-k KEY] ...
    The leader's name stands in KEY.leader, for those who wait and for anybody else. Link with -pthread. */
+#define _POSIX_C_SOURCE 200809L
 #include <etcd-api.h>
 #include <getopt.h>
 #include <pthread.h>

@@ -1,6 +1,7 @@
 /* Works while it holds a lock, and stops when it has lost it.   worker [ENDPOINTS [NAME [STEPS]]]
    (default: the store inside the library, "jobs/nightly", 3 steps of 100 ms)   Try two of them; remove the key of one.
    cc worker.c $(pkg-config --cflags --libs etcd-api) -o worker */
+#define _POSIX_C_SOURCE 200809L
 #include <etcd-api.h>
 #include <stdio.h>
 #include <stdlib.h>

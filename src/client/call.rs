@@ -55,6 +55,10 @@ impl Client {
         // A read has no effect that could be unknown.
         let unknown = error.outcome() == Outcome::Unknown;
         let error = if unknown && request.reads_only() { error.outcome_is(Outcome::NotSent) } else { error };
+        let error = match (request, error.kind()) {
+            (Request::Compact { .. }, ErrorKind::Compacted) => error.advise("that history is gone already"),
+            _ => error,
+        };
         error.during(request.describe())
     }
 

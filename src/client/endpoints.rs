@@ -336,6 +336,15 @@ impl Options {
 }
 
 fn parse_host(text: &str, default_port: u16) -> std::result::Result<Place, &'static str> {
+    if text.contains('@') {
+        return Err("a user is no part of an endpoint: set the options user and password");
+    }
+    if text.contains('/') {
+        return Err("an endpoint has no path");
+    }
+    if text.starts_with('[') && !text.contains(']') {
+        return Err("the bracket is not closed");
+    }
     let (host, port) = match text.rfind(']') {
         Some(end) if text.starts_with('[') => {
             let address: std::result::Result<std::net::Ipv6Addr, _> = text[1..end].parse();

@@ -158,7 +158,9 @@ impl Client {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
-            .during("close the client"))
+            .during("close the client")
+            .advise("it is closed all the same")
+            .for_good())
     }
 
     /// Lets a thread of the pool do something that may wait, or must not be done where it turned up.

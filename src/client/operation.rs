@@ -82,12 +82,46 @@ fn conditional(compares: Vec<Compare>, op: Op) -> Request {
     Request::Txn(TxnRequest { compares, then: vec![op], otherwise: Vec::new() })
 }
 
+/// What a transaction for one operation is to people: that operation.
+fn described(request: &Request) -> String {
+    match request {
+        Request::Txn(TxnRequest { then, .. }) if then.len() == 1 => then[0].describe(),
+        request => request.describe(),
+    }
+}
+
+/// What had to be so.
+fn condition(compare: &Compare) -> String {
+    match (&compare.target, compare.relation) {
+        (CompareTarget::CreateRevision(0) | CompareTarget::ModRevision(0), Relation::Equal) => {
+            "there must be no such key".into()
+        }
+        (CompareTarget::Version(0), Relation::NotEqual) => "there must be such a key".into(),
+        (CompareTarget::Value(_), Relation::Equal) => "its value must be the given one".into(),
+        (CompareTarget::CreateRevision(revision), Relation::Equal) => {
+            format!("it must have been created at revision {revision}")
+        }
+        (CompareTarget::ModRevision(revision), Relation::Equal) => {
+            format!("it must have been changed last at revision {revision}")
+        }
+        _ => "a comparison must hold".into(),
+    }
+}
+
+/// Servers tell only that not all of them hold.
+fn do_not_hold(request: &Request) -> Error {
+    let compares = if let Request::Txn(txn) = request { &txn.compares[..] } else { &[] };
+    let wanted: Vec<String> = compares.iter().map(condition).collect();
+    let which = if wanted.len() == 1 { "the condition does not hold" } else { "not all conditions hold" };
+    let fault = format!("{which}: {}", wanted.join(", "));
+    Error::new(ErrorKind::CompareFailed, fault).outcome_is(Outcome::Refused)
+}
+
 /// The reply to the one operation of a transaction whose conditions had to hold.
-fn only_reply(reply: Reply) -> Result<Reply> {
+fn only_reply(request: &Request, reply: Reply) -> Result<Reply> {
     let Body::Txn(txn) = reply.body else { return Err(mismatch(&reply.body)) };
     if !txn.succeeded {
-        let error = Error::new(ErrorKind::CompareFailed, "the condition does not hold");
-        return Err(error.outcome_is(Outcome::Refused));
+        return Err(do_not_hold(request));
     }
     let body = match txn.replies.into_iter().next() {
         Some(OpReply::Range(range)) => Body::Range(range),
@@ -147,8 +181,8 @@ impl Client {
             Operation::Conditional(request) => {
                 let asked = request.clone();
                 let done = move |reply: Result<Reply>| {
-                    let reply = reply.and_then(only_reply).map(Answer::Reply);
-                    told(reply.map_err(|error| error.during(asked.describe())));
+                    let reply = reply.and_then(|reply| only_reply(&asked, reply)).map(Answer::Reply);
+                    told(reply.map_err(|error| error.during(described(&asked))));
                 };
                 self.submit(request.clone(), deadline, Box::new(done))
             }
@@ -175,8 +209,9 @@ impl Client {
                 self.call_in(context, request, request.repeat()).map(Answer::Reply)
             }
             Operation::Conditional(request) => {
-                let reply = self.call_in(context, request, request.repeat()).and_then(only_reply);
-                reply.map(Answer::Reply).map_err(|error| error.during(request.describe()))
+                let reply = self.call_in(context, request, request.repeat());
+                let reply = reply.and_then(|reply| only_reply(request, reply));
+                reply.map(Answer::Reply).map_err(|error| error.during(described(request)))
             }
             Operation::PutFor(put, compares, ttl) => self.put_for(context, put, compares, *ttl),
             Operation::StatusOfAll => Ok(Answer::Statuses(self.statuses(context))),
@@ -215,11 +250,12 @@ impl Client {
             _ => conditional(compares.to_vec(), Op::Put(put)),
         };
         let reply = self.call_in(context, &request, request.repeat());
-        let reply = if compares.is_empty() { reply } else { reply.and_then(only_reply) };
+        let reply =
+            if compares.is_empty() { reply } else { reply.and_then(|reply| only_reply(&request, reply)) };
         if reply.as_ref().is_err_and(|error| error.outcome() != Outcome::Unknown) {
             // Nothing hangs on it. (After an unknown outcome something may: then it ends by itself.)
             let _ = self.revoke_in(&self.parting_context(), lease);
         }
-        reply.map(|reply| Answer::PutFor(reply, lease)).map_err(|error| error.during(request.describe()))
+        reply.map(|reply| Answer::PutFor(reply, lease)).map_err(|error| error.during(described(&request)))
     }
 }

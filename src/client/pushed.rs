@@ -9,7 +9,7 @@ use super::clock::Time;
 use super::retry;
 use super::watch::{Position, WAITING_BYTES, size_of_batch};
 use super::{Client, LOOK_AROUND};
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::log;
 use crate::model::{Event, EventKind, KeyValue, RangeRequest, WatchBatch, WatchRequest, WatchSink, quote};
 use crate::sys;
@@ -194,7 +194,7 @@ impl Pushed {
         if error.kind() == ErrorKind::OtherCluster {
             self.reader.take(News::Reset);
         }
-        self.reader.end(state.position.explained(error.outcome_is(Outcome::NotSent)));
+        self.reader.end(state.position.explained(error));
         drop(state);
         self.cancel.trigger();
         timer.into_iter().for_each(|timer| self.client.0.clock.unset(timer));

@@ -70,6 +70,14 @@ pub fn may_pass(error: &Error) -> bool {
     !matches!(by_error(error, Repeat::Harmless), Next::GiveUp | Next::LogIn)
 }
 
+/// Whether a caller is told that the same may succeed later, and that trying again can do no harm. Another endpoint may
+/// do better than one whose certificate or whose answers are wrong, so that the library asks it; once all were asked,
+/// somebody has to mend it.
+pub fn is_worth_another_call(error: &Error) -> bool {
+    let needs_mending = matches!(error.kind(), ErrorKind::Tls | ErrorKind::BadReply);
+    error.outcome() != Outcome::Unknown && !error.is_for_good() && !needs_mending && may_pass(error)
+}
+
 fn by_error(error: &Error, repeat: Repeat) -> Next {
     if error.outcome() == Outcome::Unknown && repeat == Repeat::Harmful {
         return Next::GiveUp;
@@ -154,6 +162,22 @@ mod tests {
 
     /// The first of three endpoints has failed.
     const FIRST: Attempts = Attempts { made: 1, endpoints: 3, limit: 16, budget: true, can_log_in: true };
+
+    #[test]
+    fn callers_are_told_to_try_again_only_where_it_can_help_without_anybody_mending_anything() {
+        use ErrorKind::*;
+        let worth: Vec<ErrorKind> = ErrorKind::ALL
+            .iter()
+            .copied()
+            .filter(|&kind| is_worth_another_call(&Error::new(kind, "fault")))
+            .collect();
+        assert_eq!(worth, [Timeout, Unavailable, TooManyRequests]);
+        for kind in worth {
+            let error = Error::new(kind, "fault");
+            assert!(!is_worth_another_call(&error.clone().outcome_is(Outcome::Unknown)), "{kind:?}");
+            assert!(!is_worth_another_call(&error.for_good()), "{kind:?}");
+        }
+    }
 
     #[test]
     fn the_policy_is_a_table() {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::identity::Seen;
 use super::retry;
 use super::{Client, LOOK_AROUND};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{KeyValue, WatchBatch, WatchRequest, WatchSink, quote};
 use crate::transport::{Context, WatchStream};
 use crate::wait::{Cancel, Deadline, Interrupted, Mailbox};
@@ -80,8 +80,9 @@ impl Position {
         (!progress).then_some(batch)
     }
 
-    /// The same error with what was being done.
+    /// The same error with what was being done, which changes nothing.
     pub fn explained(&self, error: Error) -> Error {
+        let error = error.outcome_is(Outcome::NotSent);
         error.during(format!("watch {}", quote(&self.request.range.start)))
     }
 }

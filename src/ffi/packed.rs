@@ -129,7 +129,7 @@ fn record(completion: &Completion) -> Record<'_> {
 
 fn of_error(kind: i32, error: &Error) -> Record<'_> {
     let unknown = error.outcome() == Outcome::Unknown;
-    let retriable = !unknown && retry::may_pass(error);
+    let retriable = retry::is_worth_another_call(error);
     Record {
         kind,
         flags: i32::from(unknown) * ETCD_PACKED_OUTCOME_UNKNOWN

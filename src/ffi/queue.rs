@@ -316,7 +316,7 @@ pub unsafe extern "C" fn etcd_queue_wake(queue: *mut etcd_queue) {
 /// Takes many events at once, written one after the other into a buffer of the caller's, in the layout that
 /// docs/packed-records.md describes.
 ///
-/// buf, cap: the buffer, aligned to 8 bytes.
+/// buf, cap: the buffer, aligned to 8 bytes. NULL is fine when cap is 0: so one asks how many bytes the next event needs.
 /// used: how many bytes were written; with ETCD_ERR_TOO_LARGE, how many the next event needs.
 /// records: how many events; 0: there are none at the moment.
 /// Does not block. Any thread. When it leaves events behind, the descriptor can be read again.
@@ -337,11 +337,14 @@ pub unsafe extern "C" fn etcd_queue_read(
         // SAFETY: as promised by the caller; each place is its own.
         let (used, records) = unsafe { (&mut *used, &mut *records) };
         (*used, *records) = (0, 0);
-        if buf.is_null() || buf as usize & 7 != 0 {
+        if buf.is_null() && cap > 0 || buf as usize & 7 != 0 {
             return Err(Error::invalid("the buffer is NULL, or not aligned to 8 bytes"));
         }
-        // SAFETY: as promised by the caller. No memory is longer than a slice can be.
-        let buffer = unsafe { std::slice::from_raw_parts_mut(buf, cap.min(isize::MAX as usize)) };
+        let buffer = match cap {
+            0 => &mut [],
+            // SAFETY: as promised by the caller. No memory is longer than a slice can be.
+            _ => unsafe { std::slice::from_raw_parts_mut(buf, cap.min(isize::MAX as usize)) },
+        };
         let queue = self::queue(queue)?;
         let mut needed = 0;
         let drained = queue.drain(|completion| packed::write(completion, buffer, used, records, &mut needed));

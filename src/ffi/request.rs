@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::options::Secret;
 
-/// Takes all keys that start with the request's key; an empty one: all keys. 1 or 0. Get, delete, watch, comparison.
+/// Takes all keys that start with the request's key; an empty one: all keys. 1 or 0; not with ETCD_FIELD_RANGE_END. Get,
+/// delete, watch, comparison.
 pub const ETCD_FIELD_PREFIX: i32 = 1;
 /// The first key behind the range that begins with the request's key; one NUL byte: no end. Bytes. Get, delete,
 /// watch.
@@ -47,13 +48,13 @@ pub const ETCD_FIELD_LEASE: i32 = 20;
 pub const ETCD_FIELD_TTL: i32 = 21;
 /// Only if there is no such key. 1 or 0. Put.
 pub const ETCD_FIELD_IF_ABSENT: i32 = 22;
-/// Only if there is such a key. 1 or 0. Put, delete.
+/// Only if there is such a key. 1 or 0. Put, delete of one key.
 pub const ETCD_FIELD_IF_PRESENT: i32 = 23;
-/// Only if this is the key's value. Bytes. Put, delete.
+/// Only if this is the key's value. Bytes. Put, delete of one key.
 pub const ETCD_FIELD_IF_VALUE: i32 = 24;
-/// Only if the key was last changed at this revision; 0: only if there is no such key. Put, delete.
+/// Only if the key was last changed at this revision; 0: only if there is no such key. Put, delete of one key.
 pub const ETCD_FIELD_IF_MOD_REVISION: i32 = 25;
-/// Only if the key was created at this revision; 0: only if there is no such key. Put, delete.
+/// Only if the key was created at this revision; 0: only if there is no such key. Put, delete of one key.
 pub const ETCD_FIELD_IF_CREATE_REVISION: i32 = 26;
 /// Tell what was there before. 1 or 0. Put, delete, watch.
 pub const ETCD_FIELD_RETURN_PREVIOUS: i32 = 27;
@@ -64,14 +65,16 @@ pub const ETCD_FIELD_IGNORE_LEASE: i32 = 29;
 
 /// The first revision of interest; 0: from now on. Watch.
 pub const ETCD_FIELD_START_REVISION: i32 = 40;
-/// Leave puts out. 1 or 0. Watch.
+/// Leave puts out. 1 or 0; not with ETCD_FIELD_NO_DELETES. Watch.
 pub const ETCD_FIELD_NO_PUTS: i32 = 41;
-/// Leave deletions out. 1 or 0. Watch.
+/// Leave deletions out. 1 or 0; not with ETCD_FIELD_NO_PUTS. Watch.
 pub const ETCD_FIELD_NO_DELETES: i32 = 42;
 /// After a compaction, tell in one batch what has changed, instead of ending. Keeps the range's keys in memory. 1 or
 /// 0. Watch.
 pub const ETCD_FIELD_RESYNC: i32 = 43;
-/// Tell now and then that there were no changes up to a revision. 1 or 0. Watch.
+/// Tell now and then that there were no changes up to a revision: as often as the server does, every 10 minutes unless
+/// it was started with --watch-progress-notify-interval (before 3.6: --experimental-watch-progress-notify-interval). 1
+/// or 0. Watch.
 pub const ETCD_FIELD_PROGRESS: i32 = 44;
 
 /// Answer only when the history is gone from the database, too. 1 or 0. Compaction.
@@ -130,9 +133,56 @@ pub const ETCD_ALARM_NO_SPACE: i32 = 1;
 /// The members' data differ.
 pub const ETCD_ALARM_CORRUPT: i32 = 2;
 
+macro_rules! with_names {
+    ($($field:ident),* $(,)?) => { &[$(($field, stringify!($field))),*] };
+}
+
+/// The fields of requests by their names, for messages.
+const FIELDS: &[(i32, &str)] = with_names![
+    ETCD_FIELD_PREFIX,
+    ETCD_FIELD_RANGE_END,
+    ETCD_FIELD_LIMIT,
+    ETCD_FIELD_REVISION,
+    ETCD_FIELD_SORT_BY,
+    ETCD_FIELD_SORT_ORDER,
+    ETCD_FIELD_KEYS_ONLY,
+    ETCD_FIELD_COUNT_ONLY,
+    ETCD_FIELD_SERIALIZABLE,
+    ETCD_FIELD_MIN_MOD_REVISION,
+    ETCD_FIELD_MAX_MOD_REVISION,
+    ETCD_FIELD_MIN_CREATE_REVISION,
+    ETCD_FIELD_MAX_CREATE_REVISION,
+    ETCD_FIELD_LEASE,
+    ETCD_FIELD_TTL,
+    ETCD_FIELD_IF_ABSENT,
+    ETCD_FIELD_IF_PRESENT,
+    ETCD_FIELD_IF_VALUE,
+    ETCD_FIELD_IF_MOD_REVISION,
+    ETCD_FIELD_IF_CREATE_REVISION,
+    ETCD_FIELD_RETURN_PREVIOUS,
+    ETCD_FIELD_IGNORE_VALUE,
+    ETCD_FIELD_IGNORE_LEASE,
+    ETCD_FIELD_START_REVISION,
+    ETCD_FIELD_NO_PUTS,
+    ETCD_FIELD_NO_DELETES,
+    ETCD_FIELD_RESYNC,
+    ETCD_FIELD_PROGRESS,
+    ETCD_FIELD_PHYSICAL,
+    ETCD_FIELD_KEYS,
+    ETCD_FIELD_VALUE,
+    ETCD_FIELD_JOIN,
+];
+
+/// A field for a message.
+fn name_of(field: i32) -> String {
+    let found = FIELDS.iter().find(|(number, _)| *number == field);
+    found.map_or_else(|| format!("field {field}"), |(_, name)| (*name).into())
+}
+
 /// What is wanted. One thread builds it; once it was run or submitted it must not be changed, and any number of
 /// threads may run it any number of times, at once. A constructor that was given nonsense keeps the fault, and
-/// running the request reports it: so building needs no checks.
+/// running the request reports it: so building needs no checks. So does a request that was run and is changed then: it
+/// is refused, and from then on every run of that request, too.
 pub struct etcd_request {
     _private: [u8; 0],
 }
@@ -140,8 +190,8 @@ pub struct etcd_request {
 /// A request in C's hands.
 pub(crate) struct RequestValue {
     draft: Draft,
-    /// The first thing that was wrong.
-    fault: Option<Error>,
+    /// The first thing that was wrong. Other threads may be running the request as it is found.
+    fault: OnceLock<Error>,
     /// What it comes to, once somebody wanted to know.
     finished: OnceLock<Result<Wanted>>,
 }
@@ -208,6 +258,10 @@ struct Conditions {
 }
 
 impl Conditions {
+    fn are_none(&self) -> bool {
+        self.on(&[]).is_empty()
+    }
+
     fn on(&self, key: &[u8]) -> Vec<Compare> {
         let equals = |target| Compare { range: KeyRange::key(key), target, relation: Relation::Equal };
         let mut all = Vec::new();
@@ -228,18 +282,33 @@ impl Value for RequestValue {
 
 impl RequestValue {
     fn new(draft: Draft) -> Self {
-        RequestValue { draft, fault: None, finished: OnceLock::new() }
+        RequestValue { draft, fault: OnceLock::new(), finished: OnceLock::new() }
     }
 
     /// What it comes to.
     pub fn wanted(&self) -> Result<&Wanted> {
+        self.without_fault()?;
         self.finished.get_or_init(|| self.finish()).as_ref().map_err(Clone::clone)
     }
 
-    fn finish(&self) -> Result<Wanted> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
+    fn without_fault(&self) -> Result<()> {
+        self.fault.get().map_or(Ok(()), |fault| Err(fault.clone()))
+    }
+
+    /// Keeps what was wrong, unless something was before.
+    fn keep(&self, fault: &Error) {
+        self.fault.get_or_init(|| fault.clone());
+    }
+
+    fn unless_run(&self) -> Result<()> {
+        match self.finished.get() {
+            Some(_) => Err(Error::invalid("the request was run or submitted, and then it was changed")
+                .advise("make another request; this one is not run any more")),
+            None => Ok(()),
         }
+    }
+
+    fn finish(&self) -> Result<Wanted> {
         let operation = match &self.draft {
             Draft::Get(range) => Operation::request(Request::Range(range.clone())),
             Draft::Put { put, when, ttl: 0 } => Operation::if_all(when.on(&put.key), Op::Put(put.clone())),
@@ -251,12 +320,20 @@ impl RequestValue {
                 }
                 Operation::PutFor(put.clone(), when.on(&put.key), *ttl)
             }
+            Draft::Delete { delete, when } if !delete.range.end.is_empty() && !when.are_none() => {
+                let fault = "a deletion of many keys takes no conditions: compare in a transaction";
+                return Err(Error::invalid(fault));
+            }
             Draft::Delete { delete, when } => {
                 Operation::if_all(when.on(&delete.range.start), Op::Delete(delete.clone()))
             }
             Draft::Txn(txn, _) => Operation::request(Request::Txn(txn.clone())),
             Draft::Watch(watch, mode) => {
                 watch.check()?;
+                if watch.no_put && watch.no_delete {
+                    let fault = "both ETCD_FIELD_NO_PUTS and ETCD_FIELD_NO_DELETES are set: there is nothing to watch";
+                    return Err(Error::invalid(fault));
+                }
                 return Ok(Wanted::Watch(watch.clone(), *mode));
             }
             Draft::Other(Request::Alarm { action: AlarmAction::Deactivate, alarm }) => {
@@ -275,16 +352,13 @@ impl RequestValue {
 
     /// The operation that it is in a transaction, and how much is in it.
     fn op(&self) -> Result<(Op, Extent)> {
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
-        let unconditional = |when: &Conditions| when.on(&[]).is_empty();
+        self.without_fault()?;
         match &self.draft {
             Draft::Get(range) => Ok((Op::Range(range.clone()), Extent::default())),
-            Draft::Put { put, when, ttl: 0 } if unconditional(when) => {
+            Draft::Put { put, when, ttl: 0 } if when.are_none() => {
                 Ok((Op::Put(put.clone()), Extent::default()))
             }
-            Draft::Delete { delete, when } if unconditional(when) => {
+            Draft::Delete { delete, when } if when.are_none() => {
                 Ok((Op::Delete(delete.clone()), Extent::default()))
             }
             Draft::Txn(txn, extent) => Ok((Op::Txn(txn.clone()), *extent)),
@@ -316,21 +390,18 @@ impl RequestValue {
         let flag = || match value {
             0 => Ok(false),
             1 => Ok(true),
-            _ => Err(Error::invalid(format!("field {field} is 1 or 0, not {value}"))),
+            _ => Err(Error::invalid(format!("{} is 1 or 0, not {value}", name_of(field)))),
         };
         let natural = || {
             if value < 0 {
-                Err(Error::invalid(format!("field {field} is negative: {value}")))
+                Err(Error::invalid(format!("{} is negative: {value}", name_of(field))))
             } else {
                 Ok(value)
             }
         };
         if field == ETCD_FIELD_PREFIX {
             let is_prefix = flag()?;
-            let range = self.range().ok_or_else(|| wrong_field(field))?;
-            let start = std::mem::take(&mut range.start);
-            *range = if is_prefix { KeyRange::prefix(start) } else { KeyRange::key(start) };
-            return Ok(());
+            return set_prefix(self.range().ok_or_else(|| wrong_field(field))?, is_prefix);
         }
         match (&mut self.draft, field) {
             (Draft::Get(range), _) => set_get(range, field, value, flag, natural)?,
@@ -378,7 +449,11 @@ impl RequestValue {
             (Draft::Lock(draft), ETCD_FIELD_VALUE) => draft.value = Some(bytes.to_vec()),
             (Draft::Place(draft), ETCD_FIELD_VALUE) => draft.value = Some(bytes.to_vec()),
             (_, ETCD_FIELD_RANGE_END) => {
-                self.range().ok_or_else(|| wrong_field(field))?.end = bytes.to_vec();
+                let range = self.range().ok_or_else(|| wrong_field(field))?;
+                if is_prefix(range) && range.end != bytes {
+                    return Err(prefix_and_end());
+                }
+                range.end = bytes.to_vec();
             }
             _ => return Err(wrong_field(field)),
         }
@@ -415,7 +490,26 @@ fn set_get(
 }
 
 fn wrong_field(field: i32) -> Error {
-    Error::invalid(format!("this request has no field {field} of this type"))
+    Error::invalid(format!("this request has no {} of this type", name_of(field)))
+}
+
+fn is_prefix(range: &KeyRange) -> bool {
+    let of_start = || KeyRange::prefix(&range.start[..]);
+    *range == KeyRange::prefix("") || !range.end.is_empty() && range.end == of_start().end
+}
+
+fn set_prefix(range: &mut KeyRange, wanted: bool) -> Result<()> {
+    match (wanted, is_prefix(range)) {
+        (true, false) if !range.end.is_empty() => return Err(prefix_and_end()),
+        (true, false) => *range = KeyRange::prefix(std::mem::take(&mut range.start)),
+        (false, true) => range.end.clear(),
+        (true, true) | (false, false) => {}
+    }
+    Ok(())
+}
+
+fn prefix_and_end() -> Error {
+    Error::invalid("both ETCD_FIELD_PREFIX and ETCD_FIELD_RANGE_END are set; set one of them")
 }
 
 /// More than this no server is ever asked: an answer could not be told from a crash for want of memory.
@@ -472,12 +566,10 @@ impl RequestValue {
 
 /// A request, or one that keeps what was wrong with its making.
 pub(crate) fn begun_with(made: Result<RequestValue>) -> *mut etcd_request {
-    handle::to_c(
-        made.unwrap_or_else(|fault| RequestValue {
-            fault: Some(fault),
-            ..RequestValue::new(Draft::SyncMembers)
-        }),
-    )
+    handle::to_c(made.unwrap_or_else(|fault| RequestValue {
+        fault: fault.into(),
+        ..RequestValue::new(Draft::SyncMembers)
+    }))
 }
 
 /// A request that was begun with these bytes, or that keeps what is wrong with them.
@@ -529,7 +621,8 @@ pub unsafe extern "C" fn etcd_request_put(
 ///
 /// key: as in etcd_request_get().
 /// Returns a request for etcd_request_free(). Its reply counts the keys that were deleted, and has them if
-///   that is asked for. That there was none is success.
+///   that is asked for. That there was none is success. The conditions (ETCD_FIELD_IF_*) are about one key: with many
+///   they are refused (ETCD_ERR_INVALID_ARGUMENT); compare in a transaction.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_delete(key: *const u8, key_len: usize) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
@@ -670,24 +763,25 @@ pub(crate) unsafe fn change(
     with: impl FnOnce(&mut RequestValue) -> Result<()>,
 ) -> etcd_status {
     run_plain(|| {
+        // SAFETY: as promised by the caller. One that was run, others may be running: it is not written to.
+        let run = unsafe { handle::value::<RequestValue>(request) }?;
+        run.unless_run().inspect_err(|fault| run.keep(fault))?;
         // SAFETY: as promised by the caller.
         let request = unsafe { handle::value_mut::<RequestValue>(request) }?;
-        if request.finished.get().is_some() {
-            return Err(Error::invalid("the request was run: it can't be changed any more"));
-        }
-        with(request).inspect_err(|fault| {
-            request.fault.get_or_insert_with(|| fault.clone());
-        })
+        with(request).inspect_err(|fault| request.keep(fault))
     })
 }
 
 /// Forgets all history before a revision: it can't be read or watched any more.
 ///
-/// revision: the oldest that can still be read.
+/// revision: the oldest that can still be read; 1 or more.
 /// Returns a request for etcd_request_free().
 #[unsafe(no_mangle)]
 pub extern "C" fn etcd_request_compact(revision: i64) -> *mut etcd_request {
-    begun(Ok(Draft::Other(Request::Compact { revision, physical: false })))
+    begun(match revision {
+        1.. => Ok(Draft::Other(Request::Compact { revision, physical: false })),
+        _ => Err(Error::invalid(format!("there is no revision {revision} to compact: the first one is 1"))),
+    })
 }
 
 /// Grants a lease: keys attached to it go when it ends.
@@ -873,4 +967,17 @@ pub unsafe extern "C" fn etcd_request_set_bytes(
 pub unsafe extern "C" fn etcd_request_free(request: *mut etcd_request) {
     // SAFETY: as promised by the caller.
     unsafe { handle::free::<RequestValue>(request) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_of_a_request_is_called_by_its_name() {
+        let declared = include_str!("request.rs").matches("\npub const ETCD_FIELD_").count();
+        assert_eq!(FIELDS.len(), declared);
+        assert_eq!(name_of(21), "ETCD_FIELD_TTL");
+        assert_eq!(name_of(4711), "field 4711");
+    }
 }

@@ -220,7 +220,8 @@ pub unsafe extern "C" fn etcd_error_compact_revision(error: *const etcd_error) -
     get(0, || Ok(unsafe { handle::value::<ErrorValue>(error) }?.error.compact_revision().unwrap_or(0)))
 }
 
-/// Whether the same may succeed later, and trying again can do no harm: 1 or 0.
+/// Whether the same may succeed later, and trying again can do no harm: 1 or 0. It is 0 for what somebody has to mend
+/// first, as a certificate or an address.
 ///
 /// Does not block. Any thread.
 #[unsafe(no_mangle)]
@@ -228,7 +229,7 @@ pub unsafe extern "C" fn etcd_error_is_retriable(error: *const etcd_error) -> c_
     get(0, || {
         // SAFETY: as promised by the caller.
         let error = &unsafe { handle::value::<ErrorValue>(error) }?.error;
-        Ok((error.outcome() != Outcome::Unknown && retry::may_pass(error)).into())
+        Ok(retry::is_worth_another_call(error).into())
     })
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::lock::is_place;
 use crate::client::{Alarmed, Client, News, PushedWatch, Reader, WatchMode, retry};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::sys;
 use crate::wait::{Deadline, lock};
@@ -77,6 +77,7 @@ impl Inner {
         drop(state);
         watch.into_iter().for_each(PushedWatch::cancel_later);
         drop(pause);
+        let error = error.outcome_is(Outcome::NotSent);
         self.audience.ended(error.during(format!("observe {}", quote(&self.name))));
     }
 

@@ -157,8 +157,11 @@ static void closes(void) {
     DONE(etcd_submit(client, queue, tag % 2 ? request : watch, tag, 20000, NULL));
   }
   double began = now();
-  GIVES(ETCD_ERR_TIMEOUT, etcd_client_close(client, 300, NULL));
+  etcd_error *error;
+  GIVES(ETCD_ERR_TIMEOUT, etcd_client_close(client, 300, &error));
   CHECK(now() >= began + 0.29 && in_time(now(), began + 0.3));
+  CHECK(!etcd_error_is_retriable(error)); /* it is closed all the same */
+  etcd_error_free(error);
   for (int taken = 0; taken < MANY; taken++) {
     etcd_event *event;
     DONE(etcd_queue_next(queue, 0, &event));
