@@ -962,7 +962,7 @@ etcd_session etcd_open_str(const char *server_names);
  *
  * session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
  *   fail with EBADF, so a loop in another thread may be ended in this way.
- * Does not wait for servers. Any thread.
+ * Waits for a moment (250 ms at most) for the library's threads, not for servers. Any thread.
  */
 void etcd_close(etcd_session session);
 

@@ -154,13 +154,18 @@ impl Client {
         self.0.sessions.revoke();
         let in_time = self.0.ops.wait(deadline);
         self.close();
-        if self.0.threads.end(deadline) && in_time {
+        if self.end_threads(deadline) && in_time {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Timeout, "not all that was under way ended in time")
             .during("close the client")
             .advise("it is closed all the same")
             .for_good())
+    }
+
+    /// Waits for the threads of a client that was closed. `false`: not all have ended in time.
+    pub fn end_threads(&self, deadline: Deadline) -> bool {
+        self.0.threads.end(deadline)
     }
 
     /// Lets a thread of the pool do something that may wait, or must not be done where it turned up.

@@ -2,6 +2,7 @@
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 
 use std::ptr;
+use std::time::Duration;
 
 use libc::{c_char, c_int, c_uint, c_ushort};
 
@@ -12,6 +13,9 @@ use crate::classic::{Change, Session};
 use crate::error::Error;
 use crate::options::Options;
 use crate::wait::Deadline;
+
+/// How long a close waits for threads, so that none is left where a program ends, or unloads the library.
+const PARTING: Duration = Duration::from_millis(250);
 
 /// Opens a session with the servers of an array. Contacts nobody: a server that is not there is found out
 /// by the first call that needs it. Servers are tried one after the other until one answers, beginning
@@ -76,12 +80,13 @@ pub unsafe extern "C" fn etcd_open_str(server_names: *const c_char) -> etcd_sess
 ///
 /// session: NULL is fine and does nothing, and so does closing a session again. Calls that begin on it later
 ///   fail with EBADF, so a loop in another thread may be ended in this way.
-/// Does not wait for servers. Any thread.
+/// Waits for a moment (250 ms at most) for the library's threads, not for servers. Any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_close(session: etcd_session) {
     let body = || {
         if let Some(session) = unregister(session) {
             session.close();
+            session.client().end_threads(Deadline::after(PARTING));
         }
         Ok(())
     };
