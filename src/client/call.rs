@@ -36,7 +36,7 @@ impl Client {
     }
 
     /// The same, for the client's own purposes.
-    pub(super) fn look_in(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
+    pub(crate) fn look_in(&self, context: &Context, request: &Request, repeat: Repeat) -> Result<Reply> {
         let namespace = &self.0.namespace;
         let result = if namespace.is_none() {
             self.call_as_is(context, request, repeat)

@@ -21,7 +21,7 @@ use crate::recipes::inspect::{self, Which};
 use crate::recipes::lock::contender::{Contender, Ended, Owner, Wanted};
 use crate::recipes::lock::{Waiting, who};
 use crate::transport::Context;
-use crate::wait::{Deadline, Interrupted, Mailbox};
+use crate::wait::{Cancel, Deadline, Interrupted, Mailbox};
 
 /// A held lock or leadership. Kept alive by the library until it is released, freed, or lost; once lost, for good.
 pub struct etcd_hold {
@@ -66,12 +66,27 @@ impl LockDraft {
     }
 
     fn begin(&self, client: &Client, until: Deadline, owner: Arc<dyn Owner>) -> Contender {
-        let LockDraft { name, ttl, value, join } = self.clone();
-        let wanted = |value| Wanted { name, ttl, value, until };
-        match join {
-            true => Contender::joining(client, wanted(value.unwrap_or_default()), owner),
-            false => Contender::new(client, wanted(value.unwrap_or_else(|| who().into_bytes())), owner),
+        match self.join {
+            true => Contender::joining(client, self.wanted(until), owner),
+            false => Contender::new(client, self.wanted(until), owner),
         }
+    }
+
+    /// The same for a thread that waits for it.
+    fn begin_calling(
+        &self,
+        client: &Client,
+        until: Deadline,
+        owner: Arc<dyn Owner>,
+        cancel: &Cancel,
+    ) -> Contender {
+        Contender::calling(client, self.wanted(until), self.join, owner, cancel)
+    }
+
+    fn wanted(&self, until: Deadline) -> Wanted {
+        let LockDraft { name, ttl, value, join } = self.clone();
+        let value = value.unwrap_or_else(|| if join { Vec::new() } else { who().into_bytes() });
+        Wanted { name, ttl, value, until }
     }
 }
 
@@ -254,7 +269,7 @@ pub unsafe extern "C" fn etcd_request_release(hold: *const etcd_hold) -> *mut et
         let steps: Steps = Arc::new(move |_, context| {
             let answer = Mailbox::default();
             let done = answer.clone();
-            contender.release(Box::new(move |result| done.push(result)));
+            contender.release_calling(context, Box::new(move |result| done.push(result)));
             released(wait(&answer, context)??)
         });
         RequestValue::operation(Operation::Recipe(steps))
@@ -345,7 +360,12 @@ pub unsafe extern "C" fn etcd_acquire(
             };
             let (until, cancel) = (deadline(timeout_ms)?, token(cancel)?);
             let told = Waiting::default();
-            let contender = draft.begin(&client, until, Arc::new(told.clone()));
+            let owner = Arc::new(told.clone());
+            let contender = match cancel.is_never() {
+                true => draft.begin_calling(&client, until, owner, client.closed()),
+                // A call of this thread's would have two that end it: the client and the caller.
+                false => draft.begin(&client, until, owner),
+            };
             told.wait(&contender, &cancel)?;
             *out = handle::give(HoldHandle(contender)) as *mut etcd_hold;
             Ok(())

@@ -309,7 +309,6 @@ static void released_twice(void) {
   submit(client, queue, etcd_request_release(hold), 2);
   submit(client, queue, etcd_request_release(hold), 3);
   etcd_request *late = etcd_request_release(hold);
-  etcd_hold_free(hold); /* the requests keep it */
   int done = 0, not_any_more = 0, ended = 0;
   for (int n = 0; n < 3; n++) {
     etcd_event *event = next_event(queue);
@@ -326,6 +325,7 @@ static void released_twice(void) {
     etcd_event_free(event);
   }
   CHECK(ended == 1 && done >= 1 && done + not_any_more == 2);
+  etcd_hold_free(hold); /* the request keeps it */
   nothing_comes(queue);
   GIVES(ETCD_ERR_NOT_HELD, called(late));
   CHECK(queue_length("twice") == 0);

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 use crate::recipes::lock::{Place, is_place, place_key, queued, queueing};
 use crate::sys;
-use crate::wait::{Deadline, lock};
+use crate::wait::lock;
 
 /// What comes after an answer to a transaction, at this revision.
 type Next = fn(&Arc<Inner>, i64, TxnReply) -> Result<()>;
@@ -195,7 +195,7 @@ impl Inner {
             }
             Err(error) => inner.not_answered(error, again, next),
         };
-        self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
+        self.call(request, Box::new(done));
     }
 
     fn not_answered(self: &Arc<Self>, error: Error, request: Arc<Request>, next: Next) {

@@ -9,7 +9,7 @@ use crate::client::session::Membership;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::recipes::lock::releasing;
-use crate::wait::{Deadline, lock};
+use crate::wait::lock;
 
 /// How long whoever gave up waits for its place to be gone.
 const PARTING: Duration = Duration::from_millis(80);
@@ -83,7 +83,7 @@ impl Inner {
             Err(error) => inner.not_released(error),
         };
         let request = Arc::new(Request::Txn(txn));
-        self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, Box::new(done));
+        self.call(request, Box::new(done));
     }
 
     fn not_released(self: &Arc<Self>, error: Error) {

@@ -1,6 +1,7 @@
 //! One that wants a lock, waits for it and holds it, without a thread: each step is taken when the answer, the change or
 //! the time that it waits for has come.
 
+mod calling;
 mod entering;
 mod holding;
 mod leaving;
@@ -15,7 +16,8 @@ use crate::client::{Alarmed, Client, Lease, PushedWatch};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::recipes::lock::Place;
-use crate::wait::{Deadline, lock};
+use crate::transport::Context;
+use crate::wait::{Cancel, Deadline, lock};
 
 /// What is wanted.
 #[derive(Debug, Clone)]
@@ -146,6 +148,21 @@ impl Contender {
         Self::begin(client, wanted, true, owner)
     }
 
+    /// The same for a thread that waits for it, until `cancel` is triggered: it makes the first calls itself.
+    pub fn calling(
+        client: &Client,
+        wanted: Wanted,
+        joins: bool,
+        owner: Arc<dyn Owner>,
+        cancel: &Cancel,
+    ) -> Self {
+        // Whoever tries once waits for nobody, but for an answer.
+        let deadline = if wanted.until.passed() { Deadline::NEVER } else { wanted.until };
+        let contender = Self::of(client, wanted, joins, owner);
+        contender.0.calling(deadline, cancel, || contender.0.begin());
+        contender
+    }
+
     /// Goes on in a place that is in the queue already, under a lease that serves nothing else: see [`Contender::let_go`].
     pub(super) fn resume(client: &Client, wanted: Wanted, place: &Place, owner: Arc<dyn Owner>) -> Self {
         let contender = Self::of(client, wanted, false, owner);
@@ -191,6 +208,11 @@ impl Contender {
                 done(Ok(false));
             }
         }
+    }
+
+    /// The same on a thread that waits for it: it makes the call itself.
+    pub fn release_calling(&self, context: &Context, done: Box<dyn FnOnce(Result<bool>) + Send>) {
+        self.0.calling(context.deadline, context.cancel, || self.release(done));
     }
 
     /// Leaves what it holds to its TTL: it is kept alive no more, and nothing more is told. `false`: it does not hold it.
