@@ -24,6 +24,6 @@ fn locks_of_etcd_are_fair_and_fenced_whatever_happens_to_members_network_and_hol
     print!("{said}");
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     if let Some(reason) = said.lines().find(|line| line.starts_with("no faults between members")) {
-        skip::skip(reason);
+        skip::leave_out(reason);
     }
 }
