@@ -26,14 +26,19 @@ struct Calling;
 
 impl Drop for Calling {
     fn drop(&mut self) {
-        CALLER.set(None);
+        replace(None);
     }
+}
+
+/// A thread that ends has none any more, while locks that end with it are released.
+fn replace(caller: Option<Caller>) -> Option<Caller> {
+    CALLER.try_with(|place| place.replace(caller)).ok().flatten()
 }
 
 impl Inner {
     /// Takes steps whose calls are made by this thread, within the deadline and the client's timeout for each.
     pub(super) fn calling(self: &Arc<Self>, deadline: Deadline, cancel: &Cancel, steps: impl FnOnce()) {
-        CALLER.set(Some(Caller { contender: Arc::as_ptr(self), deadline, cancel: cancel.clone() }));
+        replace(Some(Caller { contender: Arc::as_ptr(self), deadline, cancel: cancel.clone() }));
         let _calling = Calling;
         steps();
     }
@@ -41,14 +46,14 @@ impl Inner {
     /// Makes a call of the lock's own, which may be made more than once.
     pub(super) fn call(self: &Arc<Self>, request: Arc<Request>, done: Done) {
         // Not there during the call: what else the thread comes to do then must not wait.
-        match CALLER.take() {
+        match replace(None) {
             Some(caller) if std::ptr::eq(caller.contender, Arc::as_ptr(self)) => {
                 let reply = caller.make(&self.client, &request);
-                CALLER.set(Some(caller));
+                replace(Some(caller));
                 done(reply);
             }
             other => {
-                CALLER.set(other);
+                replace(other);
                 self.client.submit_as(request, Repeat::Harmless, Deadline::NEVER, done);
             }
         }
