@@ -3,28 +3,15 @@
 use std::io::{BufRead, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use etcd::Client;
 use etcd::model::{Body, Compare, Op, PutRequest, Request, TxnRequest};
-use etcd::recipes::lock::contender::{Contender, Ended, Owner, Wanted};
+use etcd::recipes::lock::contender::{Contender, Ended, Wanted};
 use etcd::wait::Deadline;
 
-use crate::support::client;
-
-/// Hands on what a contender is told: `None` when it holds the lock.
-struct Told(Sender<Option<Ended>>);
-
-impl Owner for Told {
-    fn acquired(&self, _: &Contender) {
-        let _ = self.0.send(None);
-    }
-
-    fn ended(&self, how: Ended) {
-        let _ = self.0.send(Some(how));
-    }
-}
+use crate::support::{Told, client};
 
 pub fn want(client: &Client, name: &str, ttl: i64, value: &str) -> (Contender, Receiver<Option<Ended>>) {
     let (sender, told) = channel();

@@ -18,6 +18,8 @@ mod ports;
 mod running;
 #[path = "../../tests/support/servers.rs"]
 mod servers;
+#[path = "../../tests/support/told.rs"]
+mod told;
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -31,6 +33,7 @@ pub use pki::Pki;
 pub use ports::free_port;
 pub use running::{Running, spawn};
 pub use servers::Etcd;
+pub use told::Told;
 
 /// Where `etcd` and `etcdctl` are.
 pub static BINARIES: OnceLock<PathBuf> = OnceLock::new();

@@ -2,31 +2,18 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use etcd::model::Body;
-use etcd::recipes::lock::contender::{Contender, Ended, Owner, Wanted};
+use etcd::recipes::lock::contender::{Contender, Ended, Wanted};
 use etcd::wait::Deadline;
 use etcd::{Client, Error, Result};
 
-use crate::support::{Running, client};
+use crate::support::{Running, Told, client};
 
 /// How soon something happens that waits for nothing.
 pub const SOON: Duration = Duration::from_secs(5);
-
-/// Hands on what it is told: `None` when it holds the lock.
-struct Told(Sender<Option<Ended>>);
-
-impl Owner for Told {
-    fn acquired(&self, _: &Contender) {
-        let _ = self.0.send(None);
-    }
-
-    fn ended(&self, how: Ended) {
-        let _ = self.0.send(Some(how));
-    }
-}
 
 /// One that wants a lock, and what it was told.
 pub struct One {

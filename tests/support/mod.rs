@@ -16,6 +16,7 @@ mod protocol;
 mod running;
 mod servers;
 mod skip;
+mod told;
 mod tools;
 
 #[allow(unused_imports, reason = "each test binary needs some of it")]
@@ -42,6 +43,8 @@ pub use running::{Running, spawn};
 #[allow(unused_imports, reason = "each test binary needs some of it")]
 pub use servers::{ALL_VERSIONS, Etcd, VERSIONS};
 pub use skip::*;
+#[allow(unused_imports, reason = "each test binary needs some of it")]
+pub use told::Told;
 pub use tools::*;
 
 use std::path::Path;
