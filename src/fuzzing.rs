@@ -4,7 +4,7 @@
 mod calls;
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,8 +18,8 @@ use crate::options::{DefaultScheme, Options, Secret, TABLE};
 use crate::threads::Threads;
 use crate::transport::connect::Place;
 use crate::transport::fragments::Fragments;
-use crate::transport::grpc::answer::Messages;
-use crate::transport::grpc::{self, decode::WatchNews, proto};
+use crate::transport::grpc::answer::{Messages, Said};
+use crate::transport::grpc::{self, decode::WatchNews, decode::WatchParts};
 use crate::transport::json::Json;
 use crate::transport::json::decode;
 use crate::transport::json::watch::Reader;
@@ -119,8 +119,7 @@ fn answer(letter: u8, body: &[u8]) {
 fn watch(lines: &[u8]) {
     let created = Mailbox::default();
     let sink: WatchSink = Box::new(|item| item.inspect_err(check).is_ok());
-    Reader { endpoint: "here".into(), created: created.clone(), sink, fragments: Fragments::default() }
-        .run(lines);
+    Reader::new("here", created.clone(), sink, Arc::default()).run(lines);
     let opened = created.recv(Deadline::NEVER, Cancel::NEVER).expect("nothing ends this wait early");
     drop(opened.inspect_err(check));
 }
@@ -132,56 +131,77 @@ pub fn grpc_reply(data: &[u8]) {
     if *letter == b'x' {
         return trailers(body);
     }
-    let (messages, error) = cut(body, *size as usize);
+    let (messages, error) = cut(Messages::new(LONGEST), body, *size as usize);
     error.iter().for_each(check);
-    let (whole, at_once) = cut(body, 0);
+    let (whole, at_once) = cut(Messages::new(LONGEST), body, 0);
     assert_eq!((&messages, error.map(|e| e.to_string())), (&whole, at_once.map(|e| e.to_string())));
     match letter {
-        b'w' => news(messages),
-        _ => messages.into_iter().for_each(|message| drop(grpc::decode::reply(&request(*letter), message))),
+        b'w' => {
+            let whole = news(messages);
+            let (parts, error) = cut(Messages::in_parts(LONGEST, PART), body, *size as usize);
+            // Of what is not etcd's, parts may tell more: what the rest of the message takes back.
+            if let (Some(whole), Some(in_parts), None) = (whole, news(parts), error) {
+                let mut told = in_parts.iter();
+                assert!(whole.iter().all(|event| told.any(|other| other == event)), "lost in parts");
+            }
+        }
+        _ => {
+            messages
+                .into_iter()
+                .for_each(|(message, _)| drop(grpc::decode::reply(&request(*letter), message)));
+        }
     }
 }
 
 /// The most that max_reply_bytes may be: whoever says so much takes none of it before it has come.
 const LONGEST: usize = 1 << 31;
+/// From which length on answers to watches come in parts here.
+const PART: usize = 8;
 
-fn cut(body: &[u8], size: usize) -> (Vec<Bytes>, Option<Error>) {
-    let mut messages = Messages::new(LONGEST);
-    let mut whole = Vec::new();
+/// What comes out when so many bytes come in at a time: messages and parts, with which of them is the last of a
+/// message, and why nothing more does.
+fn cut(mut messages: Messages, body: &[u8], size: usize) -> (Vec<(Bytes, bool)>, Option<Error>) {
+    let mut found = Vec::new();
     for piece in body.chunks(if size == 0 { body.len().max(1) } else { size }) {
         messages.push(Bytes::copy_from_slice(piece));
         loop {
             match messages.next() {
-                Ok(Some(message)) => whole.push(message),
-                Ok(None) => break,
-                Err(error) => return (whole, Some(error)),
+                Ok(Some(Said::Message(bytes))) => found.push((bytes, true)),
+                Ok(Some(Said::Part(bytes))) => found.push((bytes, false)),
+                Ok(Some(Said::End) | None) => break,
+                Err(error) => return (found, Some(error)),
             }
         }
     }
-    (whole, None)
+    (found, None)
 }
 
-/// A stream of watches. Fragments hold changes back, and lose none.
-fn news(messages: Vec<Bytes>) {
-    let (mut open, mut told, mut handed_on) = (HashMap::<i64, Fragments>::new(), 0, 0);
-    let mut hand_on = |fragments: &mut Fragments, batch: WatchBatch, fragment| {
-        handed_on += fragments.whole_revisions(batch, fragment).map_or(0, |batch| batch.events.len());
+/// A stream of watches. Parts hold changes back, and lose none. What it tells, if all of it can be read.
+fn news(messages: Vec<(Bytes, bool)>) -> Option<Vec<Event>> {
+    let (mut parts, mut told) = (WatchParts::default(), Vec::new());
+    let (mut open, mut handed_on) = (HashMap::<i64, Fragments>::new(), 0);
+    let mut hand_on = |fragments: &mut Fragments, batch: WatchBatch, more| {
+        handed_on += fragments.whole_revisions(batch, more).map_or(0, |batch| batch.events.len());
     };
-    for message in messages {
-        let Some(message) = grpc::decode::read::<proto::WatchResponse>(message) else { break };
-        let number = message.watch_id;
-        match grpc::decode::watch(message) {
-            Some(WatchNews::Created(_)) => {}
-            Some(WatchNews::Canceled(error)) => check(&error),
-            Some(WatchNews::Changes { batch, fragment }) => {
-                told += batch.events.len();
-                hand_on(open.entry(number).or_default(), batch, fragment);
+    let mut is_whole = true;
+    for (message, is_last) in messages {
+        let message = parts.take(message, is_last);
+        let Some((number, news)) = message.and_then(|m| Some((m.watch_id, grpc::decode::watch(m)?))) else {
+            is_whole = false;
+            break;
+        };
+        match news {
+            WatchNews::Created(_) => {}
+            WatchNews::Canceled(error) => check(&error),
+            WatchNews::Changes(batch) => {
+                told.extend_from_slice(&batch.events);
+                hand_on(open.entry(number).or_default(), batch, !is_last);
             }
-            None => break,
         }
     }
     open.values_mut().for_each(|fragments| hand_on(fragments, WatchBatch::default(), false));
-    assert_eq!(handed_on, told);
+    assert_eq!(handed_on, told.len());
+    is_whole.then_some(told)
 }
 
 /// A line with the code, and the message, as far as HTTP/2 carries them.

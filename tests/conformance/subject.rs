@@ -128,7 +128,8 @@ impl Subject {
         let mut batches: Vec<WatchBatch> = Vec::new();
         while batches.iter().map(|batch| batch.events.len()).sum::<usize>() < count {
             let batch = watcher.next(Deadline::after(PATIENCE), self.client.closed());
-            batches.push(batch.unwrap_or_else(|error| panic!("after {batches:?}: {error}")));
+            let told: usize = batches.iter().map(|batch| batch.events.len()).sum();
+            batches.push(batch.unwrap_or_else(|error| panic!("after {told} changes of {count}: {error}")));
         }
         batches
     }

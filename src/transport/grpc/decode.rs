@@ -87,6 +87,27 @@ pub fn read<M: Message + Default>(message: Bytes) -> Option<M> {
     M::decode(message).ok()
 }
 
+/// Takes what long messages of a watch stream say, part by part.
+#[derive(Debug, Default)]
+pub struct WatchParts {
+    /// What the parts so far say of all their changes.
+    head: proto::WatchResponse,
+}
+
+impl WatchParts {
+    /// What this part says, with what is said of all. The last one is the end of the message.
+    pub fn take(&mut self, part: Bytes, is_last: bool) -> Option<proto::WatchResponse> {
+        let mut message = std::mem::take(&mut self.head);
+        message.merge(part).ok()?;
+        if !is_last {
+            let events = std::mem::take(&mut message.events);
+            self.head = message.clone();
+            message.events = events;
+        }
+        Some(message)
+    }
+}
+
 /// What one message of a watch stream says about one watch.
 #[derive(Debug)]
 pub enum WatchNews {
@@ -95,12 +116,7 @@ pub enum WatchNews {
     /// The server has ended it, or refused it.
     Canceled(Error),
     /// Changes, or none: a sign of progress.
-    Changes {
-        /// The changes.
-        batch: WatchBatch,
-        /// More of the same answer follows: the last revision may not be whole.
-        fragment: bool,
-    },
+    Changes(WatchBatch),
 }
 
 /// Reads a message of a watch stream. `canceled` is looked at first: a server may say both that and `created`.
@@ -117,8 +133,7 @@ pub fn watch(message: proto::WatchResponse) -> Option<WatchNews> {
         return Some(WatchNews::Created(header));
     }
     let events: Option<Vec<Event>> = message.events.into_iter().map(decode_event).collect();
-    let batch = WatchBatch { revision: header.revision, events: events? };
-    Some(WatchNews::Changes { batch, fragment: message.fragment })
+    Some(WatchNews::Changes(WatchBatch { revision: header.revision, events: events? }))
 }
 
 fn decode_event(event: proto::Event) -> Option<Event> {

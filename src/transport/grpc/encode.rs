@@ -56,7 +56,8 @@ pub fn keep_alive(id: i64) -> Bytes {
     framed(&proto::LeaseRequest { id })
 }
 
-/// Opens a watch. Where the server can, it cuts long answers into pieces of some megabyte.
+/// Opens a watch. Its long answers come whole: servers can cut them into pieces, too, but the time that etcd takes for
+/// it grows with the square of how many changes are in a piece (2 s for 11,000), so we do it ourselves.
 pub fn watch(request: &WatchRequest) -> Bytes {
     let filters = [(0, request.no_put), (1, request.no_delete)];
     let create = proto::WatchCreateRequest {
@@ -66,7 +67,6 @@ pub fn watch(request: &WatchRequest) -> Bytes {
         progress_notify: true,
         filters: filters.iter().filter(|(_, wanted)| *wanted).map(|(kind, _)| *kind).collect(),
         prev_kv: request.prev_kv,
-        fragment: true,
     };
     framed(&proto::WatchRequest { request: Some(proto::watch_request::Request::Create(create)) })
 }

@@ -413,8 +413,6 @@ pub struct WatchCreateRequest {
     pub filters: Vec<i32>,
     #[prost(bool, tag = "6")]
     pub prev_kv: bool,
-    #[prost(bool, tag = "8")]
-    pub fragment: bool,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -466,8 +464,6 @@ pub struct WatchResponse {
     pub compact_revision: i64,
     #[prost(string, tag = "6")]
     pub cancel_reason: String,
-    #[prost(bool, tag = "7")]
-    pub fragment: bool,
     #[prost(message, repeated, tag = "11")]
     pub events: Vec<Event>,
 }

@@ -36,11 +36,11 @@ pub fn request(request: &Request) -> (&'static str, Value) {
     }
 }
 
-/// The body that opens a watch. Where the server can, it cuts long answers into pieces of some megabyte.
-pub fn watch(request: &WatchRequest, fragment: bool) -> Value {
+/// The body that opens a watch; in pieces: the server cuts long answers into such of some megabyte.
+pub fn watch(request: &WatchRequest, in_pieces: bool) -> Value {
     let mut create = encode_keys(&request.range);
     create["progress_notify"] = json!(true);
-    set_flags(&mut create, &[("fragment", fragment), ("prev_kv", request.prev_kv)]);
+    set_flags(&mut create, &[("fragment", in_pieces), ("prev_kv", request.prev_kv)]);
     set_numbers(&mut create, &[("start_revision", request.start_revision)]);
     let filters = [("NOPUT", request.no_put), ("NODELETE", request.no_delete)];
     let filters: Vec<&str> = filters.iter().filter(|(_, wanted)| *wanted).map(|(name, _)| *name).collect();

@@ -6,6 +6,7 @@ mod encode;
 mod interrupt;
 pub(crate) mod watch;
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,8 @@ pub struct Json {
     agent: Agent,
     /// `/v3` or an older server's path, once the server has told its version.
     api: Mutex<Option<&'static str>>,
+    /// Whether watches ask for answers in pieces: one was too long.
+    in_pieces: Arc<AtomicBool>,
 }
 
 impl Json {
@@ -57,7 +60,8 @@ impl Json {
         let base = format!("http://{}", place.authority());
         let connect = Connect::new(name, place, tls, threads);
         let agent = new_agent(&connect, connect_timeout);
-        Json { name: name.to_owned(), base, connect, connect_timeout, agent, api: Mutex::new(None) }
+        let (name, api, in_pieces) = (name.to_owned(), Mutex::default(), Arc::default());
+        Json { name, base, connect, connect_timeout, agent, api, in_pieces }
     }
 
     /// Sends a request and reads the whole answer, up to `limit` bytes.

@@ -1,6 +1,8 @@
 //! A watch through the gateway: one endless HTTP response with one JSON object a line, read by a thread.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ureq::Agent;
 
@@ -17,7 +19,8 @@ use crate::wait::{Interrupted, Mailbox};
 pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
     let api = json.api(context)?;
     let agent = new_agent(&json.connect, json.connect_timeout);
-    let body = encode::watch(request, api != "/v3beta").to_string().into_bytes();
+    let in_pieces = json.in_pieces.load(Ordering::Relaxed);
+    let body = encode::watch(request, in_pieces).to_string().into_bytes();
     let path = format!("{api}/watch");
     let response = json.send_stream(&agent, &path, body.clone(), context)?;
     if response.status() != 200 {
@@ -27,8 +30,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     }
     let lines = BufReader::new(response.into_body().into_reader());
     let created = Mailbox::default();
-    let fragments = Fragments::default();
-    let reader = Reader { endpoint: json.name.clone(), created: created.clone(), sink, fragments };
+    let reader = Reader::new(&json.name, created.clone(), sink, json.in_pieces.clone());
     let cut = agent.clone();
     let thread = json.connect.threads.spawn("etcd-watch", move || cut.shutdown(), move || reader.run(lines));
     let guard = Guard { agent, thread: thread.map_err(|error| error.at(&json.name))? };
@@ -82,22 +84,38 @@ impl Drop for Guard {
     }
 }
 
+/// How long a line may be before the server is asked to cut its answers: it would fill the memory.
+const LONGEST: u64 = 16 << 20;
+
 pub struct Reader {
-    pub endpoint: String,
+    endpoint: String,
     /// Tells the opener, once, how it went.
-    pub created: Mailbox<Result<Header>>,
-    pub sink: WatchSink,
-    pub fragments: Fragments,
+    created: Mailbox<Result<Header>>,
+    sink: WatchSink,
+    fragments: Fragments,
+    /// Whether this endpoint's watches ask for answers in pieces.
+    in_pieces: Arc<AtomicBool>,
 }
 
 impl Reader {
+    pub fn new(
+        endpoint: &str,
+        created: Mailbox<Result<Header>>,
+        sink: WatchSink,
+        in_pieces: Arc<AtomicBool>,
+    ) -> Self {
+        Reader { endpoint: endpoint.to_owned(), created, sink, fragments: Fragments::default(), in_pieces }
+    }
+
     pub fn run(mut self, mut lines: impl BufRead) {
         let mut open = false;
         let mut line = Vec::new();
         loop {
             line.clear();
-            let result = match lines.read_until(b'\n', &mut line) {
+            let longest = if self.in_pieces.load(Ordering::Relaxed) { u64::MAX } else { LONGEST };
+            let result = match lines.by_ref().take(longest).read_until(b'\n', &mut line) {
                 Ok(0) => Err(self.lost("the server ended the watch")),
+                Ok(length) if length as u64 == longest => Err(self.too_long()),
                 Err(error) => Err(self.lost(&format!("connection lost: {error}"))),
                 Ok(_) if line.trim_ascii().is_empty() => continue,
                 Ok(_) => self.decode(&line),
@@ -130,7 +148,18 @@ impl Reader {
             let fault = "a watch answered without etcd's JSON";
             Error::new(ErrorKind::BadReply, fault).at(&self.endpoint)
         })?;
-        decode::watch_line(&value).map_err(|error| error.at(&self.endpoint))
+        decode::watch_line(&value).map_err(|error| match error.kind() {
+            // The gateway of etcd 3.3 takes no answer of more than 4 MiB.
+            ErrorKind::TooLarge => self.too_long(),
+            _ => error.at(&self.endpoint),
+        })
+    }
+
+    /// From now on the answers of this server come in pieces: it is only asked for them then, since the time that etcd
+    /// takes to cut them grows with the square of how many changes are in a piece (2 s for 11,000).
+    fn too_long(&self) -> Error {
+        self.in_pieces.store(true, Ordering::Relaxed);
+        self.lost("an answer was too long, which is asked for in pieces from now on")
     }
 
     fn lost(&self, fault: &str) -> Error {

@@ -11,7 +11,7 @@ use h2::client::{Connection, SendRequest};
 use h2::{Ping, PingPong};
 use slab::Slab;
 
-use super::super::answer::Answer;
+use super::super::answer::{Answer, Messages};
 use super::super::socket::Socket;
 use super::super::{greet, http2, status};
 use super::waiter::Waiter;
@@ -170,7 +170,7 @@ impl Engine {
         // A clone, since h2 takes no second one from the same while the first waits for its turn.
         let sent = self.requests.clone().send_request(head, false).and_then(|(answer, mut stream)| {
             stream.send_data(message, true)?;
-            Ok(Answer::new(answer, self.reply_limit))
+            Ok(Answer::new(answer, Messages::new(self.reply_limit)))
         });
         match sent {
             Ok(answer) => {

@@ -54,7 +54,7 @@ impl Keeping {
         loop {
             let said = std::task::ready!(self.answers.poll_next(context));
             let message = match said {
-                Ok(Said::Message(message)) => message,
+                Ok(Said::Message(message) | Said::Part(message)) => message,
                 Ok(Said::End) => {
                     let ended = Error::new(ErrorKind::Unavailable, "the server ended the keep-alives");
                     return Poll::Ready(ended.os_error_is(libc::ECONNRESET).outcome_is(Outcome::Unknown));

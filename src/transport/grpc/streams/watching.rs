@@ -8,8 +8,8 @@ use bytes::Bytes;
 use h2::SendStream;
 
 use super::super::answer::{Answer, Said};
-use super::super::decode::{self, WatchNews};
-use super::super::{encode, proto, status};
+use super::super::decode::{self, WatchNews, WatchParts};
+use super::super::{encode, status};
 use super::Watch;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::model::WatchBatch;
@@ -22,6 +22,7 @@ pub struct Watching {
     token: Option<Secret>,
     requests: SendStream<Bytes>,
     answers: Answer,
+    parts: WatchParts,
     /// Asked for and not answered yet. The server answers in the order of the questions.
     creating: VecDeque<Watch>,
     /// By the number that the server has given them.
@@ -37,8 +38,8 @@ struct Open {
 
 impl Watching {
     pub fn new(token: Option<Secret>, requests: SendStream<Bytes>, answers: Answer) -> Self {
-        let (creating, open, numbers) = Default::default();
-        Watching { token, requests, answers, creating, open, numbers }
+        let (parts, creating, open, numbers) = Default::default();
+        Watching { token, requests, answers, parts, creating, open, numbers }
     }
 
     /// Whether a watch for this user can join.
@@ -81,23 +82,25 @@ impl Watching {
     pub fn poll(&mut self, context: &mut Context) -> Poll<Error> {
         loop {
             let said = std::task::ready!(self.answers.poll_next(context));
-            let message = match said {
-                Ok(Said::Message(message)) => message,
+            let taken = match said {
+                Ok(Said::Message(message)) => self.take(message, true),
+                Ok(Said::Part(part)) => self.take(part, false),
                 Ok(Said::End) => {
                     let ended = Error::new(ErrorKind::Unavailable, "the server ended the watches");
                     return Poll::Ready(ended.os_error_is(libc::ECONNRESET).outcome_is(Outcome::Unknown));
                 }
                 Err(error) => return Poll::Ready(error),
             };
-            if let Err(error) = self.take(message) {
+            if let Err(error) = taken {
                 return Poll::Ready(error);
             }
         }
     }
 
-    fn take(&mut self, message: Bytes) -> Result<(), Error> {
+    /// A message, or a part of one, of which more is to come.
+    fn take(&mut self, part: Bytes, is_last: bool) -> Result<(), Error> {
         let odd = || status::bad_reply("a watch answered with something else than etcd's message");
-        let message: proto::WatchResponse = decode::read(message).ok_or_else(odd)?;
+        let message = self.parts.take(part, is_last).ok_or_else(odd)?;
         let (number, created) = (message.watch_id, message.created);
         match decode::watch(message).ok_or_else(odd)? {
             WatchNews::Created(header) => {
@@ -120,14 +123,14 @@ impl Watching {
                     open.watch.fail(error);
                 }
             }
-            WatchNews::Changes { batch, fragment } => self.hand_on(number, batch, fragment),
+            WatchNews::Changes(batch) => self.hand_on(number, batch, is_last),
         }
         Ok(())
     }
 
-    fn hand_on(&mut self, number: i64, batch: WatchBatch, fragment: bool) {
+    fn hand_on(&mut self, number: i64, batch: WatchBatch, is_last: bool) {
         let Some(open) = self.open.get_mut(&number) else { return };
-        let Some(batch) = open.fragments.whole_revisions(batch, fragment) else { return };
+        let Some(batch) = open.fragments.whole_revisions(batch, !is_last) else { return };
         let mut sink = lock(&open.watch.sink);
         let goes_on = sink.as_mut().is_some_and(|sink| sink(Ok(batch)));
         if goes_on {

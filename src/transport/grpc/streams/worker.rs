@@ -11,7 +11,7 @@ use bytes::Bytes;
 use h2::client::{Connection, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 
-use super::super::answer::Answer;
+use super::super::answer::{Answer, Messages};
 use super::super::route::Route;
 use super::super::socket::{Shared, Socket};
 use super::super::{encode, greet, http2, status};
@@ -26,6 +26,8 @@ use crate::wait::{Deadline, lock};
 /// What a server may send before we have taken it: for a stream, and for all.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// From which length on an answer is taken in parts, while the rest of it comes.
+const PART: usize = 1 << 20;
 /// How much is read before orders are looked at.
 const READ_AT_ONCE: usize = 1 << 20;
 /// How long a server may take to answer a ping.
@@ -221,7 +223,8 @@ impl<'a> Serving<'a> {
     fn watching_for(&mut self, token: Option<&Secret>) -> Result<&mut Watching> {
         // A server looks at the token when the stream is opened: another one needs another stream.
         if !self.watching.iter().any(|watching| watching.is_for(token)) {
-            let (requests, answers) = self.open(encode::WATCH, token)?;
+            let messages = Messages::in_parts(self.worker.route.max_reply, PART);
+            let (requests, answers) = self.open(encode::WATCH, token, messages)?;
             self.watching.retain(|watching| !watching.is_idle());
             self.watching.push(Watching::new(token.cloned(), requests, answers));
         }
@@ -230,19 +233,25 @@ impl<'a> Serving<'a> {
 
     fn keeping_for(&mut self, token: Option<&Secret>) -> Result<&mut Keeping> {
         if !self.keeping.iter().any(|keeping| keeping.is_for(token)) {
-            let (requests, answers) = self.open(encode::KEEP_ALIVE, token)?;
+            let messages = Messages::new(self.worker.route.max_reply);
+            let (requests, answers) = self.open(encode::KEEP_ALIVE, token, messages)?;
             self.keeping.retain(|keeping| !keeping.is_idle());
             self.keeping.push(Keeping::new(token.cloned(), requests, answers));
         }
         Ok(self.keeping.iter_mut().rfind(|keeping| keeping.is_for(token)).expect("there is one now"))
     }
 
-    fn open(&mut self, path: &'static str, token: Option<&Secret>) -> Result<(SendStream<Bytes>, Answer)> {
+    fn open(
+        &mut self,
+        path: &'static str,
+        token: Option<&Secret>,
+        messages: Messages,
+    ) -> Result<(SendStream<Bytes>, Answer)> {
         let head = self.worker.route.head(path, token, None, true)?;
         let sent = self.requests.clone().send_request(head, false);
         let (answers, requests) =
             sent.map_err(|error| status::of_http2(error).outcome_is(Outcome::NotSent))?;
-        Ok((requests, Answer::new(answers, self.worker.route.max_reply)))
+        Ok((requests, Answer::new(answers, messages)))
     }
 
     fn poll_streams(&mut self, context: &mut Context) {
