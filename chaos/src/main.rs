@@ -106,6 +106,11 @@ fn main() -> ExitCode {
         }
         None => {}
     }
+    if !size.etcd.join("etcd").is_file() {
+        let folder = size.etcd.display();
+        eprintln!("etcd-api-chaos: there is no etcd in {folder}: name the folder that has it with --etcd");
+        return ExitCode::from(2);
+    }
     let apart = leave_the_machines();
     if let Err(reason) = &apart {
         println!("no faults between members: {reason}");
