@@ -91,6 +91,24 @@ fn who_shares_a_place_on_etcd_shares_its_turn_and_its_end() {
     }
 }
 
+/// Whoever joined leaves the lease to the others when its client is closed; whoever made the place ends it.
+#[test]
+fn closing_the_client_that_made_a_shared_place_on_etcd_ends_it_and_closing_another_one_does_not() {
+    let Some(etcd) = etcd() else { return };
+    let [makes, leaves, stays] = [(); 3].map(|()| client(&etcd.servers(), &[]));
+    let maker = joins(&makes);
+    maker.acquired(SOON);
+    let [leaver, sharer] = [&leaves, &stays].map(joins);
+    leaver.acquired(SOON);
+    sharer.acquired(SOON);
+    leaves.shut_down(Deadline::after(SOON)).expect("closed in time");
+    assert_eq!(leaver.lost(SOON).kind(), ErrorKind::Closed);
+    assert!(maker.is_silent(ms(500)) && sharer.is_silent(ms(1)) && queue(&stays).len() == 1);
+    makes.shut_down(Deadline::after(SOON)).expect("closed in time");
+    assert_eq!(sharer.lost(SOON).kind(), ErrorKind::Lost);
+    assert!(queue(&stays).is_empty());
+}
+
 /// A place of etcdctl's, which is killed: its lease lives on with whoever joined.
 #[test]
 fn a_place_that_etcdctl_made_is_joined_and_outlives_it_on_etcd() {
