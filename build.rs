@@ -10,8 +10,19 @@ fn main() {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml is readable");
     // In the order in which the header has them.
     let rooms = [
-        "types", "classic", "library", "status", "options", "client", "request", "reply", "queue", "hold",
-        "packed", "thread",
+        "types",
+        "classic",
+        "library",
+        "status",
+        "options",
+        "client",
+        "request/fields",
+        "request/mod",
+        "reply",
+        "queue",
+        "hold",
+        "packed",
+        "thread",
     ];
     let sources = rooms.map(|room| root.join("src/ffi").join(room).with_extension("rs"));
     let header = sources.iter().fold(cbindgen::Builder::new(), |builder, source| builder.with_src(source));
