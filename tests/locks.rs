@@ -137,7 +137,7 @@ fn l03_the_token_of_an_etcd_lock_fences_off_those_before() {
         assert_eq!(queue(&client)[0].create_revision, new.contender.token());
         assert!(new.write(&client, "resource", "new"));
         let put = |value| vec![Op::Put(PutRequest::new("resource", value))];
-        let late = TxnRequest { compares: vec![guard], then: put("late"), ..TxnRequest::default() };
+        let late = TxnRequest { compares: guard, then: put("late"), ..TxnRequest::default() };
         assert!(!client.txn(late).expect("an answer").1.succeeded);
         assert_eq!(client.get("resource").expect("a read").expect("there").value, b"new");
         let unfenced = TxnRequest { then: put("late"), ..TxnRequest::default() };
@@ -337,6 +337,47 @@ fn l13_a_waiter_whose_lease_on_etcd_ended_fails_and_never_holds() {
         release.recv_timeout(SOON).expect("an answer").expect("done");
         assert!(waiter.is_silent(ms(200)));
         assert!(queue(&client).is_empty());
+    }
+}
+
+/// A key without a lease is no place in the queue, so the next one has the lock: whoever had that place is told, can write
+/// nothing any more, and does not get it back.
+#[test]
+fn l13_a_place_on_etcd_that_somebody_puts_without_a_lease_is_none_any_more() {
+    let Some(etcd) = etcd() else { return };
+    for client in [client("mem://", &[]), client(&etcd.servers(), &[])] {
+        let old = take(&client, LOCK, 30);
+        let (key, token) = (old.contender.key(), old.contender.token());
+        client.put(key.clone(), "stray", 0).expect("a put");
+        assert!(!old.write(&client, "resource", "old"));
+        assert_eq!(old.proclaim("mine").expect_err("not held").kind(), ErrorKind::NotHeld);
+        let new = take(&client, LOCK, 30);
+        assert_eq!(old.lost(SOON).kind(), ErrorKind::Lost);
+        assert!(!release(&client, &client.context(), &key, token).expect("an answer"));
+        let waiter = want(&client, LOCK, 30);
+        queued(&client, 3);
+        client.put(waiter.contender.key(), "stray", 0).expect("a put");
+        assert_eq!(waiter.failed(SOON).kind(), ErrorKind::Lost);
+        assert!(new.write(&client, "resource", "new") && new.release().expect("an answer"));
+        let third = take(&client, LOCK, 30);
+        client.put(third.contender.key(), "stray", 0).expect("a put");
+        assert!(!third.release().expect("an answer"), "it was not held to the end");
+        // What is left is nobody's place, of the same client neither.
+        assert!(take(&client, LOCK, 30).release().expect("an answer"));
+    }
+}
+
+/// Also when nobody is left who could take it out.
+#[test]
+fn l19_whoever_is_behind_a_place_on_etcd_that_loses_its_lease_does_not_wait_for_it() {
+    let Some(etcd) = etcd() else { return };
+    for client in [client("mem://", &[]), client(&etcd.servers(), &[])] {
+        let dead = format!("{LOCK}/a");
+        client.put(dead.clone(), "dead", client.grant(60).expect("a lease").id).expect("a put");
+        let waiter = want(&client, LOCK, 60);
+        assert!(waiter.is_silent(ms(300)));
+        client.put(dead, "dead", 0).expect("a put");
+        waiter.acquired(SOON);
     }
 }
 

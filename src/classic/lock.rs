@@ -50,7 +50,7 @@ impl Session {
         }
         // Until this is done the place lives on its old lease; whatever fails, it is in one queue only once.
         let request = Request::Txn(TxnRequest {
-            compares: vec![Compare::create_revision(&place.key[..], token)],
+            compares: lock::is_still(&place.key, token),
             then: vec![Op::Put(PutRequest {
                 lease: other.id,
                 ..PutRequest::new(place.key.clone(), place.value.clone())

@@ -449,8 +449,8 @@ pub unsafe extern "C" fn etcd_hold_token(hold: *const etcd_hold) -> i64 {
     get(0, || Ok(contender(hold)?.token()))
 }
 
-/// Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the server
-/// can give the lock to the next one.
+/// Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the end of its
+/// TTL can give the lock to the next one. What is broken by force is lost when a server tells of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_hold_is_held(hold: *const etcd_hold) -> c_int {
     get(0, || Ok(contender(hold)?.remaining().is_some().into()))

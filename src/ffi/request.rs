@@ -557,9 +557,9 @@ impl RequestValue {
         Self::new(Draft::Done(operation))
     }
 
-    /// Adds a comparison to a transaction.
-    pub fn guard(&mut self, guard: Compare) -> Result<()> {
-        self.txn()?.0.compares.push(guard);
+    /// Adds comparisons to a transaction.
+    pub fn guard(&mut self, guard: Vec<Compare>) -> Result<()> {
+        self.txn()?.0.compares.extend(guard);
         Ok(())
     }
 }

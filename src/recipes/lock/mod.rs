@@ -54,12 +54,17 @@ fn queued(revision: i64, reply: TxnReply) -> Result<(i64, Option<Vec<KeyValue>>)
     }
 }
 
-/// Deletes a place, if it is still that one.
+/// The place is still that one: a key that somebody put without a lease is in the queue no more.
+pub(crate) fn is_still(key: &[u8], token: i64) -> Vec<Compare> {
+    vec![Compare::create_revision(key, token), Compare::has_lease(key)]
+}
+
+/// Deletes a place, if it is still that one; otherwise reads what is there.
 fn releasing(key: &[u8], token: i64) -> TxnRequest {
     TxnRequest {
-        compares: vec![Compare::create_revision(key, token)],
+        compares: is_still(key, token),
         then: vec![Op::Delete(DeleteRequest::new(KeyRange::key(key)))],
-        otherwise: vec![],
+        otherwise: vec![Op::Range(RangeRequest::attributes(key))],
     }
 }
 
@@ -107,8 +112,9 @@ pub(super) fn take_out(client: &Client, context: &Context, key: &[u8], token: i6
     Ok(reply.succeeded.then_some(revision))
 }
 
-fn deletes(batch: &WatchBatch, key: &[u8]) -> bool {
-    batch.events.iter().any(|event| event.kind == EventKind::Delete && event.kv.key == key)
+/// Whether the place `key` is gone, if only for a moment: deleted, or put without a lease.
+fn ends(batch: &WatchBatch, key: &[u8]) -> bool {
+    batch.events.iter().any(|event| event.kv.key == key && event.kv.lease == 0)
 }
 
 #[cfg(test)]
