@@ -8,7 +8,7 @@ mod acquire;
 pub mod contender;
 
 pub use self::acquire::{Waiting, acquire, leave};
-use crate::client::{Client, Lease};
+use crate::client::{Client, Lease, lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 /// For the value of a place.
@@ -26,6 +26,19 @@ pub struct Place {
     pub token: i64,
     /// The lease that keeps it.
     pub lease: Lease,
+}
+
+/// So much of a lease's id says that it serves a place of this lock alone. The rest has to differ for all who wait for it.
+const OWN_BITS: u32 = 24;
+
+/// The id of a new lease that is to serve nothing but a place in the queue of `name`, and may go with it.
+pub(crate) fn own_lease(name: &[u8]) -> i64 {
+    lease::id_serving(name, OWN_BITS)
+}
+
+/// Whether a lease is such a one. Others may serve more than this place.
+pub(crate) fn is_own_lease(lease: i64, name: &[u8]) -> bool {
+    lease::is_serving(lease, name, OWN_BITS)
 }
 
 /// The key that is the place of a lease.
