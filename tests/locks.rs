@@ -9,6 +9,7 @@ mod races;
 mod sharing;
 
 use std::collections::BTreeMap;
+use std::ptr::null_mut;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
@@ -422,6 +423,35 @@ fn l15_a_release_during_an_outage_of_etcd_is_made_up_for() {
     assert!(answer.recv_timeout(SOON).expect("an answer").expect("released"));
     assert!(queue(&direct).is_empty());
     assert!(matches!(holder.ended(SOON), Ended::Released(true)));
+}
+
+/// Whoever waits for its answer no longer is told that it may be released yet, and which lock that is.
+#[test]
+fn l15_a_release_that_etcd_answers_too_late_for_its_caller_may_have_been_made() {
+    use etcd::ffi::{classic, client as calls, hold, request, status};
+    let Some(etcd) = etcd() else { return };
+    let proxy = Proxy::start(etcd.port());
+    let servers = std::ffi::CString::new(proxy.servers()).expect("no NUL");
+    let (mut held, mut why) = (null_mut(), null_mut());
+    // SAFETY: pointers that live until they are freed.
+    unsafe {
+        let session = classic::etcd_open_str(servers.as_ptr());
+        let lock = hold::etcd_request_lock(LOCK.as_ptr(), LOCK.len());
+        assert_eq!(hold::etcd_acquire(session, lock, 5000, null_mut(), &mut held, null_mut()), 0);
+        proxy.set(Fault::BlackHole);
+        let release = hold::etcd_request_release(held);
+        assert_eq!(
+            calls::etcd_call(session, release, 300, null_mut(), null_mut(), &mut why),
+            status::ETCD_ERR_TIMEOUT
+        );
+        let message = std::ffi::CStr::from_ptr(status::etcd_error_message(why)).to_string_lossy();
+        assert!(message.contains("unlock \"lock\""), "{message}");
+        assert_eq!(status::etcd_error_is_outcome_unknown(why), 1, "{message}");
+        status::etcd_error_free(why);
+        [lock, release].into_iter().for_each(|request| request::etcd_request_free(request));
+        hold::etcd_hold_free(held);
+        classic::etcd_close(session);
+    }
 }
 
 /// If that lasts longer than the lease, it is not called released: it ended with its lease.
