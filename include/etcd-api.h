@@ -2073,8 +2073,8 @@ etcd_status etcd_queue_take_hold(struct etcd_queue *queue,
 int64_t etcd_hold_token(const struct etcd_hold *hold);
 
 /**
- * Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the server
- * can give the lock to the next one.
+ * Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the end of its
+ * TTL can give the lock to the next one. What is broken by force is lost when a server tells of it.
  */
 int etcd_hold_is_held(const struct etcd_hold *hold);
 

@@ -220,6 +220,11 @@ impl Compare {
         Self::on_key(key, CompareTarget::CreateRevision(revision), Relation::Equal)
     }
 
+    /// The key exists and has a lease.
+    pub fn has_lease(key: impl Into<Vec<u8>>) -> Self {
+        Self::on_key(key, CompareTarget::Lease(0), Relation::NotEqual)
+    }
+
     /// The key exists.
     pub fn exists(key: impl Into<Vec<u8>>) -> Self {
         Self::on_key(key, CompareTarget::Version(0), Relation::NotEqual)

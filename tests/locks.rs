@@ -9,6 +9,7 @@ mod races;
 mod sharing;
 
 use std::collections::BTreeMap;
+use std::ptr::null_mut;
 use std::sync::mpsc::TryRecvError;
 use std::time::{Duration, Instant};
 
@@ -137,7 +138,7 @@ fn l03_the_token_of_an_etcd_lock_fences_off_those_before() {
         assert_eq!(queue(&client)[0].create_revision, new.contender.token());
         assert!(new.write(&client, "resource", "new"));
         let put = |value| vec![Op::Put(PutRequest::new("resource", value))];
-        let late = TxnRequest { compares: vec![guard], then: put("late"), ..TxnRequest::default() };
+        let late = TxnRequest { compares: guard, then: put("late"), ..TxnRequest::default() };
         assert!(!client.txn(late).expect("an answer").1.succeeded);
         assert_eq!(client.get("resource").expect("a read").expect("there").value, b"new");
         let unfenced = TxnRequest { then: put("late"), ..TxnRequest::default() };
@@ -340,6 +341,47 @@ fn l13_a_waiter_whose_lease_on_etcd_ended_fails_and_never_holds() {
     }
 }
 
+/// A key without a lease is no place in the queue, so the next one has the lock: whoever had that place is told, can write
+/// nothing any more, and does not get it back.
+#[test]
+fn l13_a_place_on_etcd_that_somebody_puts_without_a_lease_is_none_any_more() {
+    let Some(etcd) = etcd() else { return };
+    for client in [client("mem://", &[]), client(&etcd.servers(), &[])] {
+        let old = take(&client, LOCK, 30);
+        let (key, token) = (old.contender.key(), old.contender.token());
+        client.put(key.clone(), "stray", 0).expect("a put");
+        assert!(!old.write(&client, "resource", "old"));
+        assert_eq!(old.proclaim("mine").expect_err("not held").kind(), ErrorKind::NotHeld);
+        let new = take(&client, LOCK, 30);
+        assert_eq!(old.lost(SOON).kind(), ErrorKind::Lost);
+        assert!(!release(&client, &client.context(), &key, token).expect("an answer"));
+        let waiter = want(&client, LOCK, 30);
+        queued(&client, 3);
+        client.put(waiter.contender.key(), "stray", 0).expect("a put");
+        assert_eq!(waiter.failed(SOON).kind(), ErrorKind::Lost);
+        assert!(new.write(&client, "resource", "new") && new.release().expect("an answer"));
+        let third = take(&client, LOCK, 30);
+        client.put(third.contender.key(), "stray", 0).expect("a put");
+        assert!(!third.release().expect("an answer"), "it was not held to the end");
+        // What is left is nobody's place, of the same client neither.
+        assert!(take(&client, LOCK, 30).release().expect("an answer"));
+    }
+}
+
+/// Also when nobody is left who could take it out.
+#[test]
+fn l19_whoever_is_behind_a_place_on_etcd_that_loses_its_lease_does_not_wait_for_it() {
+    let Some(etcd) = etcd() else { return };
+    for client in [client("mem://", &[]), client(&etcd.servers(), &[])] {
+        let dead = format!("{LOCK}/a");
+        client.put(dead.clone(), "dead", client.grant(60).expect("a lease").id).expect("a put");
+        let waiter = want(&client, LOCK, 60);
+        assert!(waiter.is_silent(ms(300)));
+        client.put(dead, "dead", 0).expect("a put");
+        waiter.acquired(SOON);
+    }
+}
+
 /// The first answer to a release is lost; by the time it is repeated, the lock may be held again, by a key of the same
 /// name even.
 #[test]
@@ -381,6 +423,35 @@ fn l15_a_release_during_an_outage_of_etcd_is_made_up_for() {
     assert!(answer.recv_timeout(SOON).expect("an answer").expect("released"));
     assert!(queue(&direct).is_empty());
     assert!(matches!(holder.ended(SOON), Ended::Released(true)));
+}
+
+/// Whoever waits for its answer no longer is told that it may be released yet, and which lock that is.
+#[test]
+fn l15_a_release_that_etcd_answers_too_late_for_its_caller_may_have_been_made() {
+    use etcd::ffi::{classic, client as calls, hold, request, status};
+    let Some(etcd) = etcd() else { return };
+    let proxy = Proxy::start(etcd.port());
+    let servers = std::ffi::CString::new(proxy.servers()).expect("no NUL");
+    let (mut held, mut why) = (null_mut(), null_mut());
+    // SAFETY: pointers that live until they are freed.
+    unsafe {
+        let session = classic::etcd_open_str(servers.as_ptr());
+        let lock = hold::etcd_request_lock(LOCK.as_ptr(), LOCK.len());
+        assert_eq!(hold::etcd_acquire(session, lock, 5000, null_mut(), &mut held, null_mut()), 0);
+        proxy.set(Fault::BlackHole);
+        let release = hold::etcd_request_release(held);
+        assert_eq!(
+            calls::etcd_call(session, release, 300, null_mut(), null_mut(), &mut why),
+            status::ETCD_ERR_TIMEOUT
+        );
+        let message = std::ffi::CStr::from_ptr(status::etcd_error_message(why)).to_string_lossy();
+        assert!(message.contains("unlock \"lock\""), "{message}");
+        assert_eq!(status::etcd_error_is_outcome_unknown(why), 1, "{message}");
+        status::etcd_error_free(why);
+        [lock, release].into_iter().for_each(|request| request::etcd_request_free(request));
+        hold::etcd_hold_free(held);
+        classic::etcd_close(session);
+    }
 }
 
 /// If that lasts longer than the lease, it is not called released: it ended with its lease.

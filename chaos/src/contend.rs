@@ -28,9 +28,8 @@ fn say(line: &str) {
 }
 
 /// Writes a key: only as long as `guard` holds, if there is one. Tells whether it was done, if that is known.
-pub fn write(client: &Client, guard: Option<Compare>, key: &str, value: String) -> Option<bool> {
+pub fn write(client: &Client, compares: Vec<Compare>, key: &str, value: String) -> Option<bool> {
     let then = vec![Op::Put(PutRequest::new(key, value))];
-    let compares = guard.into_iter().collect();
     let txn = TxnRequest { compares, then, otherwise: Vec::new() };
     match client.call(&Request::Txn(txn)).ok()?.body {
         Body::Txn(reply) => Some(reply.succeeded),
@@ -95,8 +94,7 @@ fn hold_once(client: &Client, name: &str, ttl: i64, owner: &str) {
     say(&format!("held {} {}", waited(), contender.token()));
     let resource = format!("{name}-resource");
     for state in ["busy", "free"] {
-        let done =
-            write(client, Some(contender.guard()), &resource, format!("{} {state}", contender.token()));
+        let done = write(client, contender.guard(), &resource, format!("{} {state}", contender.token()));
         if done == Some(false) {
             say(&format!("refused {}", contender.token()));
             break;
@@ -132,8 +130,7 @@ pub fn pause(servers: &str, name: &str, ttl: i64) {
     let mut line = String::new();
     let _ = std::io::stdin().read_line(&mut line);
     let token = contender.token();
-    let fenced =
-        write(&client, Some(contender.guard()), &format!("{name}-resource"), format!("{token} late"));
-    let control = write(&client, None, &format!("{name}-control"), format!("{token} late"));
+    let fenced = write(&client, contender.guard(), &format!("{name}-resource"), format!("{token} late"));
+    let control = write(&client, Vec::new(), &format!("{name}-control"), format!("{token} late"));
     say(&format!("late {fenced:?} {control:?}"));
 }

@@ -28,8 +28,7 @@ fn pause(server: &str, port: u16, name: &str) -> Result<(), String> {
     let (next, told) = want(&direct, name, 30, "next");
     let acquired = matches!(told.recv_timeout(SOON), Ok(None));
     for key in ["resource", "control"] {
-        let done =
-            write(&direct, Some(next.guard()), &format!("{name}-{key}"), format!("{} next", next.token()));
+        let done = write(&direct, next.guard(), &format!("{name}-{key}"), format!("{} next", next.token()));
         if !acquired || done != Some(true) {
             return Err(format!("{name}: nobody followed"));
         }

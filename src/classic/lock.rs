@@ -8,20 +8,16 @@ use crate::recipes::inspect;
 use crate::recipes::lock::{self, Place};
 use crate::wait::Deadline;
 
-/// What the value of a classic lock's place starts with. Its lease serves nothing else and goes with it;
-/// the lease of a place that others made is theirs.
-const MARK: &[u8] = b"classic ";
-
 impl Session {
     /// Waits for the lock. Its `ttl` (seconds) runs from the moment at which it is held.
     ///
     /// # Errors
     /// As [`lock::acquire`]; `InvalidArgument` for a TTL of 0 or an empty name.
     pub fn lock(&self, name: &[u8], ttl: u32, deadline: Deadline) -> Result<Place> {
-        let value = [MARK, lock::who().as_bytes()].concat();
+        let value = format!("classic {}", lock::who());
         let name = self.key(name)?;
         check_ttl(ttl)?;
-        lock::acquire(&self.client, &name, ttl.into(), &value, deadline, self.client.closed())
+        lock::acquire(&self.client, &name, ttl.into(), value.as_bytes(), deadline, self.client.closed())
     }
 
     /// Starts the lock's TTL anew, or gives it another one.
@@ -42,7 +38,7 @@ impl Session {
         if lease.ttl == i64::from(ttl) {
             return Ok(());
         }
-        let other = self.client.grant(ttl.into())?;
+        let other = self.client.grant_in(&self.client.context(), lock::own_lease(&name), ttl.into())?;
         if other.ttl == lease.ttl {
             // The server raised both to the least it grants.
             let _ = self.client.revoke(other.id);
@@ -50,7 +46,7 @@ impl Session {
         }
         // Until this is done the place lives on its old lease; whatever fails, it is in one queue only once.
         let request = Request::Txn(TxnRequest {
-            compares: vec![Compare::create_revision(&place.key[..], token)],
+            compares: lock::is_still(&place.key, token),
             then: vec![Op::Put(PutRequest {
                 lease: other.id,
                 ..PutRequest::new(place.key.clone(), place.value.clone())
@@ -60,7 +56,7 @@ impl Session {
         let moved = self.client.txn_in(&self.client.context(), &request, Repeat::Harmless);
         let moved = moved.and_then(|(_, reply)| if reply.succeeded { Ok(()) } else { Err(not_held()) });
         match &moved {
-            Ok(()) => drop(self.end_own_lease(&place)),
+            Ok(()) => drop(self.end_own_lease(&name, place.lease)),
             Err(error) if error.outcome() == Outcome::Unknown => {}
             Err(_) => drop(self.client.revoke(other.id)),
         }
@@ -82,7 +78,7 @@ impl Session {
         // Found and gone a moment later is as good as released: nobody holds it by this index.
         let released = lock::release(&self.client, &self.client.context(), &place.key, token);
         // Ending the lease is as good as the release: the place goes with it.
-        if self.end_own_lease(&place) { Ok(()) } else { released.map(|_| ()) }
+        if self.end_own_lease(&name, place.lease) { Ok(()) } else { released.map(|_| ()) }
     }
 
     fn find(&self, name: &[u8], token: i64) -> Result<KeyValue> {
@@ -94,9 +90,10 @@ impl Session {
         })
     }
 
-    /// Ends a lease that served this place alone. Without an answer it ends by itself.
-    fn end_own_lease(&self, place: &KeyValue) -> bool {
-        place.value.starts_with(MARK) && self.client.revoke(place.lease).is_ok()
+    /// Ends a lease that served a place of this lock alone; that of a place that others made is theirs. Without an answer it
+    /// ends by itself.
+    fn end_own_lease(&self, name: &[u8], lease: i64) -> bool {
+        lock::is_own_lease(lease, name) && self.client.revoke(lease).is_ok()
     }
 }
 

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 
 pub use self::watch::Change;
 use self::watch::Cursors;
-use crate::client::Client;
+use crate::client::{Client, lease};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
 use crate::options::Options;
-use crate::sys;
 
 /// A longer key is not looked at when it changes, since a request that names it more than once may be over
 /// the server's limit. A lease that it had is left to its TTL.
@@ -132,13 +131,13 @@ impl Session {
         if ttl == 0 {
             return Ok(0);
         }
-        let id = sys::random_id() & !KEY_MARK | mark_of(key);
+        let id = lease::id_serving(key, KEY_BITS);
         Ok(self.client.grant_in(&self.client.context(), id, ttl.into())?.id)
     }
 
     /// Ends a lease that `set` granted for this key alone. Others are their owners' business.
     fn end_lease_of_key(&self, key: &[u8], lease: i64) {
-        if lease != 0 && lease & KEY_MARK == mark_of(key) {
+        if lease::is_serving(lease, key, KEY_BITS) {
             // Nothing hangs on it any more: without an answer it ends by itself.
             let _ = self.client.revoke(lease);
         }
@@ -172,16 +171,8 @@ impl Drop for Session {
     }
 }
 
-/// The part of a lease's id that says for which key `set` granted it. The rest is random.
-const KEY_MARK: i64 = (1 << 40) - 1;
-
-/// FNV-1a: the same in every process and version, since any of them may set the key anew or delete it.
-fn mark_of(key: &[u8]) -> i64 {
-    let hash = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    hash as i64 & KEY_MARK
-}
+/// So much of a lease's id says for which key `set` granted it.
+const KEY_BITS: u32 = 40;
 
 /// The error for a key that is not there.
 fn missing(key: &[u8]) -> Error {

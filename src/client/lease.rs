@@ -20,6 +20,28 @@ pub struct Lease {
     pub started: Duration,
 }
 
+/// A new lease's id whose low bits say what it serves alone; the rest is random.
+pub(crate) fn id_serving(what: &[u8], bits: u32) -> i64 {
+    sys::random_id() & !low(bits) | hash(what) & low(bits)
+}
+
+/// Whether a lease says so.
+pub(crate) fn is_serving(lease: i64, what: &[u8], bits: u32) -> bool {
+    lease != 0 && lease & low(bits) == hash(what) & low(bits)
+}
+
+const fn low(bits: u32) -> i64 {
+    (1 << bits) - 1
+}
+
+/// FNV-1a: the same in every process and version, since any of them may end the lease.
+fn hash(what: &[u8]) -> i64 {
+    let hash = what.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    hash as i64
+}
+
 impl Client {
     /// Grants a lease of at least `ttl` seconds.
     ///

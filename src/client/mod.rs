@@ -6,7 +6,7 @@ mod clock;
 mod counters;
 pub(crate) mod endpoints;
 mod identity;
-mod lease;
+pub(crate) mod lease;
 mod namespace;
 mod operation;
 mod pages;

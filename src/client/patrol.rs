@@ -1,5 +1,5 @@
-//! Keys whose end must not be missed, whatever becomes of the watches on them: looked at again and again, those of many
-//! in one request.
+//! Keys with leases whose end must not be missed, whatever becomes of the watches on them: looked at again and again,
+//! those of many in one request.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use super::clock::Time;
 use crate::model::*;
 use crate::wait::{Deadline, lock};
 
-/// Told which of the keys (by its place) is not there any more, as it was: on any thread, without a lock held. It never
+/// Told which of the keys (by its place) is not there any more as it was, or has no lease: on any thread, without a lock held. It never
 /// blocks.
 pub type Gone = Arc<dyn Fn(usize) + Send + Sync>;
 
@@ -104,8 +104,7 @@ impl Client {
             Op::Range(RangeRequest {
                 min_create_revision: *created,
                 max_create_revision: *created,
-                keys_only: true,
-                ..RangeRequest::new(KeyRange::key(&key[..]))
+                ..RangeRequest::attributes(&key[..])
             })
         };
         let then = keys.iter().map(read).collect();
@@ -115,7 +114,8 @@ impl Client {
             // Whatever kept it from being answered: the next round comes.
             let Ok(Reply { body: Body::Txn(txn), .. }) = reply else { return };
             for ((_, key, at), reply) in keys.iter().zip(&txn.replies) {
-                let is_gone = matches!(reply, OpReply::Range(found) if found.kvs.is_empty());
+                let is_gone =
+                    matches!(reply, OpReply::Range(found) if found.kvs.iter().all(|kv| kv.lease == 0));
                 let gone = lock(&client.0.patrol.0).posts.get(key).map(|post| post.gone.clone());
                 if let Some(gone) = gone.filter(|_| is_gone) {
                     gone(*at);

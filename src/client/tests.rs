@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::error::Outcome;
 use crate::store::{Clock, Effect, Fault, Store};
+use crate::wait::Mailbox;
 
 /// A store with faults at hand, and a client of it with these options.
 fn client_of(name: &str, options: &[(&str, &str)]) -> (Arc<Store>, Client) {
@@ -179,4 +180,19 @@ fn options_that_can_not_be_right_are_refused_when_opening() {
     assert!(open(&[("endpoints", "https://h"), ("key_file", "/nonexistent")]).contains("cert_file"));
     assert!(open(&[("endpoints", "https://h"), ("server_name", "no name")]).contains("server_name"));
     assert!(open(&[("endpoints", "mem:// b")]).contains("mixed"));
+}
+
+#[test]
+fn keys_on_patrol_are_missed_when_they_lose_their_leases() {
+    let (_store, client) = client_of("patrol", &[]);
+    let lease = client.grant(60).unwrap().id;
+    let created = client.put("k", "v", lease).unwrap();
+    let missed = Mailbox::default();
+    let tell = missed.clone();
+    let every = Duration::from_millis(20);
+    let _post = client.patrol(vec![(b"k".to_vec(), created)], every, Arc::new(move |at| tell.push(at)));
+    let told = |wait| missed.recv(Deadline::after(Duration::from_millis(wait)), Cancel::NEVER);
+    told(100).expect_err("it is there");
+    client.put("k", "v", 0).unwrap();
+    assert_eq!(told(5000), Ok(0));
 }

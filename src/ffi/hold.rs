@@ -14,8 +14,8 @@ use super::status::{etcd_error, etcd_status, get, run, run_plain};
 use super::types::etcd_client;
 use crate::client::queue::{Hold, Ticket, What};
 use crate::client::{Answer, Client, Operation, Steps};
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::{KeyValue, Reply};
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::model::{KeyValue, Reply, quote};
 use crate::recipes::election::{Audience, Observer};
 use crate::recipes::inspect::{self, Which};
 use crate::recipes::lock::contender::{Contender, Ended, Owner, Wanted};
@@ -270,7 +270,8 @@ pub unsafe extern "C" fn etcd_request_release(hold: *const etcd_hold) -> *mut et
             let answer = Mailbox::default();
             let done = answer.clone();
             contender.release_calling(context, Box::new(move |result| done.push(result)));
-            released(wait(&answer, context)??)
+            let result = wait(&answer, context).and_then(released);
+            result.map_err(|error| error.during(format!("unlock {}", quote(contender.name()))))
         });
         RequestValue::operation(Operation::Recipe(steps))
     }))
@@ -299,18 +300,22 @@ pub unsafe extern "C" fn etcd_request_proclaim(
             let answer = Mailbox::default();
             let done = answer.clone();
             contender.proclaim(&value, Box::new(move |result| done.push(result)));
-            Ok(Answer::Reply(Reply::of_range(wait(&answer, context)??, Vec::new())))
+            let revision = wait(&answer, context)
+                .map_err(|error| error.during(format!("proclaim for {}", quote(contender.name()))))?;
+            Ok(Answer::Reply(Reply::of_range(revision, Vec::new())))
         });
         Ok(RequestValue::operation(Operation::Recipe(steps)))
     }))
 }
 
-/// Waits for an answer as long as a call may take.
-fn wait<T: Send + 'static>(answer: &Mailbox<T>, context: &Context) -> Result<T> {
-    answer.recv(context.deadline, context.cancel).map_err(|interrupted| match interrupted {
-        Interrupted::Timeout => Error::new(ErrorKind::Timeout, "no answer in time"),
-        Interrupted::Canceled => Error::closed(),
-    })
+/// Waits for an answer as long as a call may take. What is asked for goes on without it.
+fn wait<T: Send + 'static>(answer: &Mailbox<Result<T>>, context: &Context) -> Result<T> {
+    let error = match answer.recv(context.deadline, context.cancel) {
+        Ok(result) => return result,
+        Err(Interrupted::Timeout) => Error::new(ErrorKind::Timeout, "no answer in time"),
+        Err(Interrupted::Canceled) => Error::closed(),
+    };
+    Err(error.outcome_is(Outcome::Unknown))
 }
 
 unsafe fn named(name: *const u8, len: usize) -> Result<Vec<u8>> {
@@ -449,8 +454,8 @@ pub unsafe extern "C" fn etcd_hold_token(hold: *const etcd_hold) -> i64 {
     get(0, || Ok(contender(hold)?.token()))
 }
 
-/// Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the server
-/// can give the lock to the next one.
+/// Whether it is held for sure, by this machine's own clock; asks nobody. Once 0, for good: it is 0 before the end of its
+/// TTL can give the lock to the next one. What is broken by force is lost when a server tells of it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_hold_is_held(hold: *const etcd_hold) -> c_int {
     get(0, || Ok(contender(hold)?.remaining().is_some().into()))

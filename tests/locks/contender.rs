@@ -108,7 +108,7 @@ impl One {
     pub fn write(&self, client: &Client, key: &str, value: &str) -> bool {
         use etcd::model::{Op, PutRequest, Request, TxnRequest};
         let then = vec![Op::Put(PutRequest::new(key, value))];
-        let txn = TxnRequest { compares: vec![self.contender.guard()], then, ..TxnRequest::default() };
+        let txn = TxnRequest { compares: self.contender.guard(), then, ..TxnRequest::default() };
         match client.call(&Request::Txn(txn)).expect("an answer").body {
             Body::Txn(reply) => reply.succeeded,
             other => panic!("{other:?}"),

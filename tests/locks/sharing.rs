@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use etcd::classic::Session;
 use etcd::recipes::inspect::{self, Which};
 use etcd::wait::Deadline;
-use etcd::{Client, ErrorKind};
+use etcd::{Client, ErrorKind, Options};
 use faultproxy::{After, Fault};
 
 use super::contender::{One, SOON, join, take, want};
-use super::{LOCK, etcd, ms, path, proxied, queue, queued};
+use super::{LOCK, etcd, ms, path, proxied, queue, queue_of, queued};
 use crate::support::{Etcd, Rpc, Running, VERSIONS, client, eventually};
 
 const VALUE: &str = "job 7";
@@ -227,6 +228,37 @@ fn a_hold_on_etcd_follows_its_place_to_another_lease() {
     holder.proclaim("a word").expect("held");
     assert_eq!(queue(&theirs)[0].lease, lease);
     assert!(holder.release().expect("an answer"));
+}
+
+/// The classic tier ends the leases that serve its own places alone, and no others, whatever a program proclaims.
+#[test]
+fn the_classic_tier_on_etcd_ends_its_own_leases_and_leaves_those_of_others_whatever_their_values_say() {
+    let Some(etcd) = etcd() else { return };
+    let (ours, theirs) = (client(&etcd.servers(), &[]), classic(&etcd));
+    for renewed in [false, true] {
+        let (one, other) = (take(&ours, LOCK, 30), take(&ours, "other", 30));
+        assert_eq!(queue(&ours)[0].lease, queue_of(&ours, "other")[0].lease);
+        one.proclaim("classic word").expect("held");
+        let index = one.contender.token().to_string();
+        if renewed {
+            theirs.renew(LOCK.as_bytes(), 60, index.as_bytes()).expect("in the queue");
+        }
+        theirs.unlock(LOCK.as_bytes(), index.as_bytes()).expect("in the queue");
+        assert!(other.is_silent(ms(500)) && other.release().expect("an answer"));
+    }
+    let place = theirs.lock(LOCK.as_bytes(), 60, Deadline::NEVER).expect("a lock");
+    let index = place.token.to_string();
+    theirs.renew(LOCK.as_bytes(), 70, index.as_bytes()).expect("in the queue");
+    let moved = queue(&ours)[0].lease;
+    theirs.unlock(LOCK.as_bytes(), index.as_bytes()).expect("in the queue");
+    let leases = ours.leases().expect("leases");
+    assert!(!leases.contains(&place.lease.id) && !leases.contains(&moved));
+}
+
+fn classic(etcd: &Etcd) -> Session {
+    let mut options = Options::new();
+    options.set("endpoints", &etcd.servers()).expect("endpoints");
+    Session::open(options).expect("a session")
 }
 
 /// By whoever knows the token or the value, in another process.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::contender::{Contender, Ended, Owner, Wanted};
-use super::{Place, place_key, queued, queueing, release};
+use super::{Place, own_lease, place_key, queued, queueing, release};
 use crate::client::{Client, Lease, retry};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::{Repeat, Request, quote};
@@ -64,7 +64,7 @@ pub fn acquire(
     let calls_end = if deadline.passed() { Deadline::NEVER } else { deadline };
     let context = || client.context_for(calls_end, cancel);
     let patience = Patience { deadline, cancel };
-    let lease = patience.insist(|| grant(client, &context(), ttl)).map_err(during)?;
+    let lease = patience.insist(|| grant(client, &context(), name, ttl)).map_err(during)?;
     let (mut place, alone) =
         patience.insist(|| enqueue(client, &context(), name, lease, value)).map_err(|error| {
             abandon(client, lease.id);
@@ -83,8 +83,8 @@ pub fn acquire(
     }
 }
 
-fn grant(client: &Client, context: &Context, ttl: i64) -> Result<Lease> {
-    let id = sys::random_id();
+fn grant(client: &Client, context: &Context, name: &[u8], ttl: i64) -> Result<Lease> {
+    let id = own_lease(name);
     client.grant_in(context, id, ttl).inspect_err(|error| {
         if error.outcome() == Outcome::Unknown {
             abandon(client, id);

@@ -8,7 +8,7 @@ mod acquire;
 pub mod contender;
 
 pub use self::acquire::{Waiting, acquire, leave};
-use crate::client::{Client, Lease};
+use crate::client::{Client, Lease, lease};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
 /// For the value of a place.
@@ -26,6 +26,19 @@ pub struct Place {
     pub token: i64,
     /// The lease that keeps it.
     pub lease: Lease,
+}
+
+/// So much of a lease's id says that it serves a place of this lock alone. The rest has to differ for all who wait for it.
+const OWN_BITS: u32 = 24;
+
+/// The id of a new lease that is to serve nothing but a place in the queue of `name`, and may go with it.
+pub(crate) fn own_lease(name: &[u8]) -> i64 {
+    lease::id_serving(name, OWN_BITS)
+}
+
+/// Whether a lease is such a one. Others may serve more than this place.
+pub(crate) fn is_own_lease(lease: i64, name: &[u8]) -> bool {
+    lease::is_serving(lease, name, OWN_BITS)
 }
 
 /// The key that is the place of a lease.
@@ -54,12 +67,17 @@ fn queued(revision: i64, reply: TxnReply) -> Result<(i64, Option<Vec<KeyValue>>)
     }
 }
 
-/// Deletes a place, if it is still that one.
+/// The place is still that one: a key that somebody put without a lease is in the queue no more.
+pub(crate) fn is_still(key: &[u8], token: i64) -> Vec<Compare> {
+    vec![Compare::create_revision(key, token), Compare::has_lease(key)]
+}
+
+/// Deletes a place, if it is still that one; otherwise reads what is there.
 fn releasing(key: &[u8], token: i64) -> TxnRequest {
     TxnRequest {
-        compares: vec![Compare::create_revision(key, token)],
+        compares: is_still(key, token),
         then: vec![Op::Delete(DeleteRequest::new(KeyRange::key(key)))],
-        otherwise: vec![],
+        otherwise: vec![Op::Range(RangeRequest::attributes(key))],
     }
 }
 
@@ -107,8 +125,9 @@ pub(super) fn take_out(client: &Client, context: &Context, key: &[u8], token: i6
     Ok(reply.succeeded.then_some(revision))
 }
 
-fn deletes(batch: &WatchBatch, key: &[u8]) -> bool {
-    batch.events.iter().any(|event| event.kind == EventKind::Delete && event.kv.key == key)
+/// Whether the place `key` is gone, if only for a moment: deleted, or put without a lease.
+fn ends(batch: &WatchBatch, key: &[u8]) -> bool {
+    batch.events.iter().any(|event| event.kv.key == key && event.kv.lease == 0)
 }
 
 #[cfg(test)]

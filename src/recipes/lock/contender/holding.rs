@@ -78,11 +78,13 @@ impl Inner {
         self.client.defer(move || {
             let state = lock(&inner.state);
             let (stage, sure) = (state.stage, state.sure().is_some());
+            state.leave_name();
             drop(state);
             match stage {
                 // A process that slept through its TTL sees the end of its lease only now.
                 Stage::Holds if sure => {
-                    inner.lose(Error::new(ErrorKind::Lost, "somebody removed the lock's key"));
+                    let fault = "somebody removed the lock's key, or put it without a lease";
+                    inner.lose(Error::new(ErrorKind::Lost, fault));
                 }
                 Stage::Holds => inner.lose(expired()),
                 Stage::Waits => inner.give_up(gone()),

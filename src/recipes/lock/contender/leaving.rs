@@ -77,7 +77,11 @@ impl Inner {
         let inner = self.clone();
         let done = move |reply: Result<Reply>| match reply {
             Ok(reply) => {
-                let held = matches!(reply.body, Body::Txn(txn) if txn.succeeded);
+                let Body::Txn(txn) = reply.body else { return inner.released(Ok(false)) };
+                let held = txn.succeeded;
+                if txn.ranges().flatten().any(|kv| kv.lease == 0) {
+                    lock(&inner.state).leave_name();
+                }
                 inner.released(Ok(held));
             }
             Err(error) => inner.not_released(error),

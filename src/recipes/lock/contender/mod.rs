@@ -15,7 +15,7 @@ use crate::client::session::{Held, Membership};
 use crate::client::{Alarmed, Client, Lease, PushedWatch};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::model::*;
-use crate::recipes::lock::Place;
+use crate::recipes::lock::{Place, is_still};
 use crate::transport::Context;
 use crate::wait::{Cancel, Deadline, lock};
 
@@ -271,22 +271,22 @@ impl Contender {
     }
 
     /// What must hold for a write that only the holder may make.
-    pub fn guard(&self) -> Compare {
+    pub fn guard(&self) -> Vec<Compare> {
         let state = lock(&self.0.state);
         // No key was created at revision 1: as long as there is no place, nothing is let through.
-        Compare::create_revision(&state.key[..], state.token.max(1))
+        is_still(&state.key, state.token.max(1))
     }
 
     /// Gives its key another value, if it still holds the lock.
     pub fn proclaim(&self, value: &[u8], done: Box<dyn FnOnce(Result<i64>) + Send>) {
         let state = lock(&self.0.state);
         let lease = Some(state.lease).filter(|_| state.stage == Stage::Holds);
-        let (key, guard) = (state.key.clone(), Compare::create_revision(&state.key[..], state.token));
+        let (key, compares) = (state.key.clone(), is_still(&state.key, state.token));
         drop(state);
         let not_held = || Error::new(ErrorKind::NotHeld, "it is not held").outcome_is(Outcome::Refused);
         let Some(lease) = lease else { return done(Err(not_held())) };
         let put = PutRequest { lease, ..PutRequest::new(key, value) };
-        let txn = TxnRequest { compares: vec![guard], then: vec![Op::Put(put)], otherwise: Vec::new() };
+        let txn = TxnRequest { compares, then: vec![Op::Put(put)], otherwise: Vec::new() };
         let told = move |reply: Result<Reply>| {
             done(reply.and_then(|reply| match reply.body {
                 Body::Txn(txn) if txn.succeeded => Ok(reply.header.revision),
@@ -306,6 +306,11 @@ impl State {
     /// Whether its lease is kept alive apart, as that of a place is that was there before.
     fn is_apart(&self) -> bool {
         self.member.as_ref().is_some_and(Membership::is_apart)
+    }
+
+    /// A key of its name may be there that is no place: nobody else is to take one of that name.
+    fn leave_name(&self) {
+        self.member.iter().for_each(Membership::taint);
     }
 
     fn unwatch(&mut self) {

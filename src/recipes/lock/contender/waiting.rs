@@ -9,7 +9,7 @@ use crate::client::session::Membership;
 use crate::client::{News, PushedWatch, Reader, WatchMode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::*;
-use crate::recipes::lock::{deletes, is_named_like_place, is_place, last_two, newest_first};
+use crate::recipes::lock::{ends, is_named_like_place, is_place, last_two, newest_first};
 use crate::wait::{Deadline, lock};
 
 /// How many keys are looked at in one request.
@@ -116,7 +116,7 @@ impl Inner {
         let mut found: Vec<Vec<KeyValue>> = reply.ranges().collect();
         let own = found.pop().unwrap_or_default();
         let state = lock(&self.state);
-        match own.into_iter().find(|kv| kv.create_revision == state.token) {
+        match own.into_iter().find(|kv| kv.create_revision == state.token && kv.lease != 0) {
             Some(own) if self.is_attended(&state, own.lease) => return Ok(Some((state, found))),
             Some(own) => self.attend(state, own.lease),
             None if state.stage == Stage::Waits && state.joined && !state.is_apart() => {
@@ -266,9 +266,9 @@ impl Reader for Watching {
         {
             let own = || batch.events.iter().rfind(|event| event.kv.key == self.key);
             match self.eye {
-                Eye::Own if deletes(&batch, &self.key) => inner.own_is_gone(),
+                Eye::Own if ends(&batch, &self.key) => inner.own_is_gone(),
                 Eye::Own => own().into_iter().for_each(|put| inner.own_is_put(put.kv.lease)),
-                Eye::Before(created) if deletes(&batch, &self.key) => inner.before_is_gone(created),
+                Eye::Before(created) if ends(&batch, &self.key) => inner.before_is_gone(created),
                 // A change that is no end: of the lease, say.
                 Eye::Before(_) => {}
             }
