@@ -413,7 +413,8 @@ export interface Lock {
   guard(txn: Transaction): Transaction;
   /**
    * Releases it; the next one in the queue has it then. Resolves when a server has confirmed that it was held to the
-   * end. A second call does nothing, and tells the same.
+   * end. A second call does nothing, and tells the same. An abort or a timeout ends the wait for that confirmation only:
+   * the lock is given up in any case.
    * @throws NotHeldError: it was lost before, `cause` tells why; look at what was done meanwhile. Any other EtcdError:
    *   no server has confirmed it; it is not renewed any more, and ends with its TTL at the latest.
    */

@@ -331,7 +331,7 @@ impl RequestValue {
             Draft::Watch(watch, mode) => {
                 watch.check()?;
                 if watch.no_put && watch.no_delete {
-                    let fault = "both ETCD_FIELD_NO_PUTS and ETCD_FIELD_NO_DELETES are set: there is nothing to watch";
+                    let fault = "both puts and deletions are left out: there is nothing to watch";
                     return Err(Error::invalid(fault));
                 }
                 return Ok(Wanted::Watch(watch.clone(), *mode));
