@@ -741,6 +741,24 @@ fn calls_wait_for_their_turn_on_a_server_that_takes_one_at_a_time() {
     assert_eq!((fake.connections(), asked(&fake, Rpc::Put)), (1, 21));
 }
 
+/// Nothing can have been heard of a call that is given up at once: that says nothing of the connection.
+#[test]
+fn calls_that_are_given_up_at_once_leave_the_connection_to_others() {
+    let fake = Fake::answering(|peer, asked| match asked.path.ends_with("/Put") {
+        true => peer.send(&answer(asked.stream, &header(3))),
+        false => Ok(()),
+    });
+    let client = client(&fake.servers(), &[("request_timeout_ms", "60000")]);
+    let unanswered = Arc::new(Request::Range(RangeRequest::new(KeyRange::key("k"))));
+    for _ in 0..50 {
+        client.put("k", "v", 0).expect("an answer");
+        client.submit(unanswered.clone(), Deadline::NEVER, Box::new(drop)).cancel();
+    }
+    client.put("k", "v", 0).expect("an answer");
+    // One that was held up between its call and the end of it may have cost a connection.
+    assert!(fake.connections() < 10, "{} connections", fake.connections());
+}
+
 #[test]
 fn no_more_than_1000_calls_are_under_way_on_a_connection() {
     const UNDER_WAY: usize = 1000;

@@ -7,7 +7,9 @@
  * or 64 bits, and are always of type `bigint`.
  *
  * What can't be right (a wrong type, NaN, a number that is not safe, a lone surrogate, an unknown option) is a
- * TypeError: thrown by what returns no promise, otherwise the promise's rejection. All other failures are EtcdErrors.
+ * TypeError: thrown by what returns no promise, otherwise the promise's rejection. All other failures are EtcdErrors; what
+ * contradicts itself (a deletion of many keys with conditions, a watch of neither puts nor deletions) is an
+ * InvalidArgumentError, told in the same way before anything is sent.
  */
 
 /// <reference types="node" />
@@ -15,8 +17,13 @@
 /** What a key or value may be given as. Strings must be well-formed: no lone surrogates. */
 export type Bytes = string | Uint8Array;
 
-/** Keys: one, all that start with a prefix, or all from `start` on, up to and without `end` (none: to the last). */
-export type Keys = Bytes | { prefix: Bytes } | { start: Bytes; end?: Bytes };
+/**
+ * Keys: one, all that start with a prefix (an empty one: all there are), or all from `start` on, up to and without `end`
+ * (left out: to the last). Neither `start` nor `end` may be empty.
+ */
+export type Keys = Bytes
+  | { prefix: Bytes; start?: undefined; end?: undefined }
+  | { start: Bytes; end?: Bytes | undefined; prefix?: undefined };
 
 /** What every call takes. */
 export interface CallOptions {
@@ -116,9 +123,12 @@ export interface Range {
   revision: number;
 }
 
-/** Conditions: what does not hold rejects with CompareFailedError, and nothing is done. */
+/**
+ * Conditions: where one of those given does not hold, the call is rejected with CompareFailedError, and nothing is done.
+ * Conditions that can't hold together are such a case. Of many keys, a transaction has them (`compare`).
+ */
 export interface Conditions {
-  /** Only if there is such a key. */
+  /** Only if there is such a key. false: no condition. */
   ifPresent?: boolean;
   /** Only if this is its value. */
   ifValue?: Bytes;
@@ -129,20 +139,20 @@ export interface Conditions {
 }
 
 export interface PlainPutOptions {
-  /** The lease to attach the key to. */
+  /** The lease to attach the key to; 0n: none. Not with `ttl` or `ignoreLease`. */
   lease?: bigint;
   /** Tell what was there before. */
   previous?: boolean;
   /** Keep the value that is there: the key must exist, and the value given be empty. */
   ignoreValue?: boolean;
-  /** Keep the lease that is there: the key must exist. */
+  /** Keep the lease that is there: the key must exist. Not with `lease` or `ttl`. */
   ignoreLease?: boolean;
 }
 
 export interface PutOptions extends PlainPutOptions, Conditions, CallOptions {
-  /** Seconds: under a new lease of its own, so long. */
+  /** Seconds: under a new lease of its own, so long. 0: without one, for good. Not with `lease` or `ignoreLease`. */
   ttl?: number;
-  /** Only if there is no such key. */
+  /** Only if there is no such key. false: no condition. */
   ifAbsent?: boolean;
 }
 
@@ -154,10 +164,14 @@ export interface PutResult {
   lease: bigint;
 }
 
-export interface DeleteOptions extends Conditions, CallOptions {
+/** For many keys: without conditions. */
+export interface DeleteManyOptions extends CallOptions {
   /** Tell what was there before. */
   previous?: boolean;
 }
+
+/** For one key. */
+export interface DeleteOptions extends DeleteManyOptions, Conditions {}
 
 export interface DeleteResult {
   revision: number;
@@ -236,7 +250,10 @@ export interface LeaseState {
 }
 
 export interface Leases {
-  /** Grants a lease of so many seconds; the server may raise them. `id`: the one to give it. */
+  /**
+   * Grants a lease of so many seconds; the server may raise them. `id`: the one to give it. Where the answer does not
+   * come (a timeout, an abort) there may be a lease that nobody knows; it ends by itself.
+   */
   grant(ttl: number, options?: CallOptions & { id?: bigint }): Promise<LeaseState>;
   /** Ends a lease; its keys go with it. */
   revoke(id: bigint, options?: CallOptions): Promise<void>;
@@ -254,9 +271,9 @@ export interface WatchOptions extends CallOptions {
   startRevision?: number;
   /** Tell what each change replaced. */
   previous?: boolean;
-  /** Leave puts out. */
+  /** Leave puts out. Not with `noDeletes`: nothing would be left to watch (InvalidArgumentError, thrown by `watch()`). */
   noPuts?: boolean;
-  /** Leave deletions out. */
+  /** Leave deletions out. Not with `noPuts`. */
   noDeletes?: boolean;
   /** After a compaction, tell what has changed (`resynced`) instead of ending. Keeps the keys' names in memory. */
   resync?: boolean;
@@ -336,7 +353,7 @@ export interface Watch<Item> extends AsyncIterableIterator<Item> {
 
 /** What ends the wait for a lock. */
 export interface LockOptions {
-  /** Seconds for which it outlives a holder that died; 10 unless set. Kept alive by the library until it is released. */
+  /** Seconds, at least 1, for which it outlives a holder that died; 10 unless set. Kept alive by the library until it is released. */
   ttl?: number;
   /**
    * Milliseconds for which others are waited for; 0: not at all. `Infinity`, or nothing: as long as it takes. Not in
@@ -396,7 +413,8 @@ export interface Lock {
   guard(txn: Transaction): Transaction;
   /**
    * Releases it; the next one in the queue has it then. Resolves when a server has confirmed that it was held to the
-   * end. A second call does nothing, and tells the same.
+   * end. A second call does nothing, and tells the same. An abort or a timeout ends the wait for that confirmation only:
+   * the lock is given up in any case.
    * @throws NotHeldError: it was lost before, `cause` tells why; look at what was done meanwhile. Any other EtcdError:
    *   no server has confirmed it; it is not renewed any more, and ends with its TTL at the latest.
    */
@@ -405,7 +423,11 @@ export interface Lock {
   ref(): this;
   /** The opposite, as at first. */
   unref(): this;
-  /** Tells once that it is lost (LostError, or ClosedError when its client was closed); never after `release()`. */
+  /**
+   * Tells once that it is lost (LostError, or ClosedError when its client was closed); never after `release()`. Who
+   * listens from a later turn of the event loop on than the one in which `lock()` resolved should look at `isHeld` as
+   * well: what was told before is not told again.
+   */
   on(event: 'lost', listener: (error: EtcdError) => void): this;
   once(event: 'lost', listener: (error: EtcdError) => void): this;
   off(event: 'lost', listener: (error: EtcdError) => void): this;
@@ -518,8 +540,13 @@ export interface Client {
   put(key: Bytes, value: Bytes, options?: PutOptions): Promise<PutResult>;
   /** The same as `put`. */
   set(key: Bytes, value: Bytes, options?: PutOptions): Promise<PutResult>;
-  /** Deletes keys. */
-  delete(keys: Keys, options?: DeleteOptions): Promise<DeleteResult>;
+  /** Deletes a key. */
+  delete(key: Bytes, options?: DeleteOptions): Promise<DeleteResult>;
+  /**
+   * Deletes keys.
+   * @throws InvalidArgumentError: many keys with conditions (which a transaction has), and nothing was done.
+   */
+  delete(keys: Keys, options?: DeleteManyOptions): Promise<DeleteResult>;
   /** Begins a transaction. */
   txn(): Transaction;
   /** Watches keys. Begins at once; what is put before `ready()` may be missed, unless `startRevision` is set. */
@@ -527,6 +554,7 @@ export interface Client {
   watch(keys: Keys, options: WatchOptions & { batches?: false; states: true }): Watch<Change | State>;
   watch(keys: Keys, options: WatchOptions & { batches: true; states?: false }): Watch<Batch>;
   watch(keys: Keys, options: WatchOptions & { batches: true; states: true }): Watch<Batch | State>;
+  watch(keys: Keys, options: WatchOptions): Watch<Change | Batch | State>;
   /**
    * Waits for a lock: in one fair queue with `etcdctl lock` and with programs in Go. Keeps the process alive until it is
    * held.

@@ -70,7 +70,10 @@ declare namespace locked {
     on(event: OfText, listener: (value: string, id: string) => void): this;
     /** It is not selected any more; told before another one can be. */
     on(event: 'deselect', listener: () => void): this;
-    /** It can't go on, and is stopped: no server could be reached at its start, or it may not do what it has to. */
+    /**
+     * It can't go on, and is stopped: no server could be reached at its start, it may not do what it has to, or the
+     * servers are another cluster by now, or were restored from a backup. `start()` begins anew.
+     */
     on(event: 'error', listener: (error: Error) => void): this;
     once(event: OfText, listener: (value: string, id: string) => void): this;
     once(event: 'deselect', listener: () => void): this;

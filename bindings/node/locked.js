@@ -276,7 +276,7 @@ function clientOf(hosts) {
 /** An etcdjs object has `_hosts`; other clients name theirs alike. */
 function optionsOf(hosts) {
   if (hosts === undefined || typeof hosts === 'string' || Array.isArray(hosts)) return hosts;
-  const { _hosts, hosts: many, host } = object(hosts, 'hosts');
+  const { _hosts, hosts: many, host } = object(hosts, 'hosts, unless text or a list,');
   return _hosts ?? many ?? host ?? hosts;
 }
 

@@ -29,6 +29,8 @@ pub enum Operation {
     SyncMembers,
     /// What a recipe does.
     Recipe(Steps),
+    /// What a recipe finds; it changes nothing.
+    Look(Steps),
     /// Takes back all alarms of a member (0: of any) and a kind (or any): servers know only one at a time.
     Disarm(Alarm),
 }
@@ -54,9 +56,16 @@ pub enum Answer {
 pub type Told = Box<dyn FnOnce(Result<Answer>) + Send>;
 
 impl Operation {
-    /// Whether it changes nothing.
+    /// Whether it changes nothing on servers.
     pub fn reads_only(&self) -> bool {
-        matches!(self, Operation::Request(request) if request.reads_only())
+        match self {
+            Operation::Request(request) => request.reads_only(),
+            Operation::StatusOfAll | Operation::SyncMembers | Operation::Look(_) => true,
+            Operation::Conditional(_)
+            | Operation::PutFor(..)
+            | Operation::Recipe(_)
+            | Operation::Disarm(_) => false,
+        }
     }
 
     /// A request as it is.
@@ -190,12 +199,13 @@ impl Client {
             | Operation::StatusOfAll
             | Operation::SyncMembers
             | Operation::Disarm(..)
-            | Operation::Recipe(_) => {
+            | Operation::Recipe(_)
+            | Operation::Look(_) => {
                 let (client, operation) = (self.clone(), operation.clone());
-                let changes = !matches!(operation, Operation::StatusOfAll | Operation::SyncMembers);
+                let reads_only = operation.reads_only();
                 let done = move |answer: Result<Answer>| {
                     // A read has no effect that could be unknown.
-                    told(answer.map_err(|e| if changes { e } else { e.outcome_is(Outcome::NotSent) }));
+                    told(answer.map_err(|e| if reads_only { e.outcome_is(Outcome::NotSent) } else { e }));
                 };
                 let task = move |context: &Context| client.run_in(&operation, context);
                 self.submit_task(deadline, Box::new(task), Box::new(done))
@@ -216,7 +226,7 @@ impl Client {
             Operation::PutFor(put, compares, ttl) => self.put_for(context, put, compares, *ttl),
             Operation::StatusOfAll => Ok(Answer::Statuses(self.statuses(context))),
             Operation::SyncMembers => self.sync_members_in(context).map(Answer::Endpoints),
-            Operation::Recipe(steps) => steps(self, context),
+            Operation::Recipe(steps) | Operation::Look(steps) => steps(self, context),
             Operation::Disarm(which) => self.disarm_in(context, *which).map(Answer::Reply),
         }
     }

@@ -96,14 +96,17 @@ pub(crate) struct PlaceDraft {
     name: Vec<u8>,
     token: i64,
     pub value: Option<Vec<u8>>,
+    kind: Kind,
     deed: Deed,
 }
 
+/// Whether it changes something: which operation its steps are.
+type Kind = fn(Steps) -> Operation;
 type Deed = fn(&Client, &Context, &[u8], Which) -> Result<Answer>;
 
 impl PlaceDraft {
     pub fn operation(&self) -> Result<Operation> {
-        let PlaceDraft { name, token, value, deed } = self.clone();
+        let PlaceDraft { name, token, value, kind, deed } = self.clone();
         let which = match value {
             None => Which::Token(token),
             Some(value) if token == 0 => Which::Value(value),
@@ -111,14 +114,14 @@ impl PlaceDraft {
                 return Err(Error::invalid("a place is named by its token or by its value, not by both"));
             }
         };
-        Ok(Operation::Recipe(Arc::new(move |client, context| deed(client, context, &name, which.clone()))))
+        Ok(kind(Arc::new(move |client, context| deed(client, context, &name, which.clone()))))
     }
 }
 
-unsafe fn place_of(name: *const u8, len: usize, token: i64, deed: Deed) -> *mut etcd_request {
+unsafe fn place_of(name: *const u8, len: usize, token: i64, kind: Kind, deed: Deed) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
     let name = unsafe { named(name, len) };
-    begun_with(name.map(|name| RequestValue::place(PlaceDraft { name, token, value: None, deed })))
+    begun_with(name.map(|name| RequestValue::place(PlaceDraft { name, token, value: None, kind, deed })))
 }
 
 /// The TTL of a lock unless the request says otherwise, in seconds.
@@ -178,7 +181,7 @@ pub unsafe extern "C" fn etcd_request_observe(name: *const u8, name_len: usize) 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_leader(name: *const u8, name_len: usize) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
-    recipe(unsafe { named(name, name_len) }, |client, context, name| {
+    look(unsafe { named(name, name_len) }, |client, context, name| {
         let (revision, leader) = inspect::leader(client, context, name)?;
         Ok(Answer::Reply(Reply::of_range(revision, leader.into_iter().collect())))
     })
@@ -192,7 +195,7 @@ pub unsafe extern "C" fn etcd_request_leader(name: *const u8, name_len: usize) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn etcd_request_lock_queue(name: *const u8, name_len: usize) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
-    recipe(unsafe { named(name, name_len) }, |client, context, name| {
+    look(unsafe { named(name, name_len) }, |client, context, name| {
         let (revision, queue) = inspect::queue(client, context, name)?;
         Ok(Answer::Places(revision, queue.into_iter().map(|place| (place.kv, place.ttl)).collect()))
     })
@@ -211,7 +214,7 @@ pub unsafe extern "C" fn etcd_request_lock_find(
 ) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
     unsafe {
-        place_of(name, name_len, token, |client, context, name, which| {
+        place_of(name, name_len, token, Operation::Look, |client, context, name, which| {
             let (revision, place) = inspect::look_at(client, context, name, which)?;
             Ok(Answer::Places(revision, vec![(place.kv, place.ttl)]))
         })
@@ -231,7 +234,7 @@ pub unsafe extern "C" fn etcd_request_lock_break(
 ) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
     unsafe {
-        place_of(name, name_len, token, |client, context, name, which| {
+        place_of(name, name_len, token, Operation::Recipe, |client, context, name, which| {
             let (revision, place) = inspect::break_lock(client, context, name, which)?;
             Ok(Answer::Reply(Reply::of_range(revision, vec![place])))
         })
@@ -251,7 +254,7 @@ pub unsafe extern "C" fn etcd_request_lock_renew(
 ) -> *mut etcd_request {
     // SAFETY: as promised by the caller.
     unsafe {
-        place_of(name, name_len, token, |client, context, name, which| {
+        place_of(name, name_len, token, Operation::Recipe, |client, context, name, which| {
             let place = inspect::renew(client, context, name, which)?;
             Ok(Answer::Reply(Reply::of_lease(place.lease.id, place.lease.ttl)))
         })
@@ -326,13 +329,13 @@ unsafe fn named(name: *const u8, len: usize) -> Result<Vec<u8>> {
     }
 }
 
-fn recipe(
+fn look(
     name: Result<Vec<u8>>,
     steps: impl Fn(&Client, &Context, &[u8]) -> Result<Answer> + Send + Sync + 'static,
 ) -> *mut etcd_request {
     begun_with(name.map(|name| {
         let steps: Steps = Arc::new(move |client, context| steps(client, context, &name));
-        RequestValue::operation(Operation::Recipe(steps))
+        RequestValue::operation(Operation::Look(steps))
     }))
 }
 

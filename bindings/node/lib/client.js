@@ -88,7 +88,7 @@ class Call {
 function optionText(name, value) {
   if (name === 'endpoints' && Array.isArray(value)) return value.map(one => optionText('endpoints', one)).join(',');
   if (typeof value === 'boolean') return String(value);
-  if (typeof value === 'number') return String(whole(value, `the option \`${name}\``));
+  if (typeof value === 'number' && name !== 'endpoints') return String(whole(value, `the option \`${name}\``));
   if (typeof value !== 'string') {
     throw new TypeError(`the option \`${name}\` must be text, a number or true or false, not ${kindOf(value)}`);
   }
@@ -130,7 +130,7 @@ class Client {
 
   constructor(where) {
     const isList = typeof where === 'string' || Array.isArray(where);
-    const { library: file, ...rest } = isList ? { endpoints: where } : object(where, 'what to open');
+    const { library: file, ...rest } = isList ? { endpoints: where } : object(where, 'what to open, unless text or a list,');
     const options = Object.entries(rest).filter(([, value]) => value !== undefined)
       .map(([name, value]) => [optionName(name), optionText(name, value)]);
     this.#raw = library(file);

@@ -4,6 +4,8 @@
 const { isUint8Array } = require('node:util').types;
 
 const INT64_MAX = 2n ** 63n - 1n;
+/** etcd's word for it: one NUL byte. */
+const NO_END = Buffer.alloc(1);
 
 function kindOf(value) {
   if (value === null) return 'null';
@@ -107,8 +109,14 @@ function range(value, what = 'a key') {
     if (end !== undefined) throw new TypeError(`${what} has \`prefix\` and \`end\`: only one can be right`);
     return { key: bytes(prefix, '`prefix`'), isPrefix: true, end: null };
   }
-  // One NUL byte is etcd's word for "no end".
-  return { key: bytes(start, '`start`'), isPrefix: false, end: end === undefined ? Buffer.alloc(1) : bytes(end, '`end`') };
+  return { key: bytes(start, '`start`'), isPrefix: false, end: end === undefined ? NO_END : endOf(end) };
+}
+
+/** Where a range ends. Nothing at all means to etcd that it is no range, but the one key `start`. */
+function endOf(value) {
+  const end = bytes(value, '`end`');
+  if (end.length === 0) throw new TypeError('`end` is empty: without `end`, the range goes to the last key');
+  return end;
 }
 
 module.exports = { bytes, flag, whole, lease, member, word, object, onlyKnown, timeout, abortSignal, range, kindOf };

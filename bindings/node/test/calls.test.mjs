@@ -72,6 +72,18 @@ test('an abort during a call ends it at once', async t => {
   await etcd.close();
 });
 
+test('what only reads has no outcome that could be unknown', async t => {
+  const etcd = open(await silence(t));
+  const stop = new AbortController();
+  const { signal } = stop;
+  const reads = [etcd.get('a', { signal }), etcd.leader('a', { signal }), etcd.status({ signal }), etcd.syncMembers({ signal }),
+    etcd.getAll('a', { signal }).next()];
+  // By now all of them are under way.
+  setTimeout(() => stop.abort(), 200);
+  for (const { reason } of await Promise.allSettled(reads)) assert.equal(reason.outcomeUnknown, false, reason.message);
+  await etcd.close();
+});
+
 test('an abort after a call changes nothing, and no listener is left', async t => {
   const etcd = client(t);
   const stop = new AbortController();

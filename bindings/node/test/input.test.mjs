@@ -70,6 +70,9 @@ test('options that mean nothing are no options', async t => {
   await assert.rejects(etcd.delete({ prefx: 'a' }), TypeError);
   await assert.rejects(etcd.delete({ prefix: 'a', start: 'b' }), TypeError);
   await assert.rejects(etcd.delete({}), TypeError);
+  // etcd would take it for the one key `start`.
+  await assert.rejects(etcd.delete({ start: 'a', end: '' }), /`end` is empty/);
+  assert.throws(() => compare.exists({ start: 'a', end: new Uint8Array(0) }), TypeError);
   await assert.rejects(etcd.put('a', 'b', 'c'), TypeError);
   await assert.rejects(etcd.members({ all: true }), TypeError);
   await assert.rejects(etcd.txn().commit({ key: 1 }), TypeError);
@@ -94,6 +97,15 @@ test('what only the library can refuse', async t => {
   await assert.rejects(etcd.put('', 'x'), InvalidArgumentError);
   await assert.rejects(etcd.put('a', 'x', { ttl: 5, lease: 7n }), InvalidArgumentError);
   assert.throws(() => etcd.watch(''), InvalidArgumentError);
+  assert.throws(() => etcd.watch('a', { noPuts: true, noDeletes: true }), error =>
+    error instanceof InvalidArgumentError && error.message === 'both puts and deletions are left out: there is nothing to watch');
+  await assert.rejects(etcd.put('a', 'x', { lease: 7n, ignoreLease: true }), InvalidArgumentError);
+  await assert.rejects(etcd.put('a', 'x', { ignoreValue: true }), InvalidArgumentError);
+  for (const keys of [{ prefix: 'a' }, { start: 'a' }]) {
+    for (const condition of [{ ifPresent: true }, { ifValue: 'x' }, { ifModRevision: 0 }, { ifCreateRevision: 1 }]) {
+      await assert.rejects(etcd.delete(keys, condition), InvalidArgumentError);
+    }
+  }
 });
 
 test('clients that can\'t be opened', () => {
@@ -104,6 +116,9 @@ test('clients that can\'t be opened', () => {
   assert.throws(() => open({ endpoints: 'mem://', requestTimeout: 5 }), /no option "request_timeout"/);
   assert.throws(() => open({ endpoints: 'mem://', request_timeout_ms: 5 }), TypeError);
   assert.throws(() => open({ endpoints: 'mem://', user: 'a\0b' }), TypeError);
-  assert.throws(() => open({ endpoints: ['mem://', 5] , user: {} }), TypeError);
+  assert.throws(() => open({ endpoints: 'mem://', user: {} }), TypeError);
+  // No port, but a host: it would be looked for.
+  assert.throws(() => open({ endpoints: ['127.0.0.1', 2379] }), TypeError);
+  assert.throws(() => open({ endpoints: 2379 }), TypeError);
   assert.throws(() => open({ endpoints: '127.0.0.1', caFile: '/no/such/file' }), InvalidArgumentError);
 });

@@ -261,6 +261,34 @@ test('losses in the middle of it all are no errors', function (t, done) {
   next();
 });
 
+test('nor is one that cuts off what is asked under the lock', function (t, done) {
+  var at = place();
+  var client = etcd.open(at.hosts);
+  t.after(function () { return client.close(); });
+  var node = locked(client)({ id: 'me', path: at.path, value: 'x', ttl: 2 });
+  var get = client.get;
+  var lost = false;
+  // The first look at the lock's key finds it gone, and is told so before it is answered.
+  client.get = function (key, options) {
+    client.get = get;
+    return client.delete(key).then(function () {
+      return new Promise(function (resolve) {
+        if (options.signal.aborted) resolve();
+        options.signal.addEventListener('abort', resolve);
+      });
+    }).then(function () {
+      lost = true;
+      return client.get(key, options);
+    });
+  };
+  node.on('error', done);
+  node.on('select', function () {
+    assert.ok(lost);
+    node.stop().then(function () { done(); });
+  });
+  node.start();
+});
+
 /** In the way of all servers; what goes through it can be held up. */
 function proxy(done) {
   var sockets = [];

@@ -28,6 +28,8 @@ use crate::wait::{Cancel, Deadline, Interrupted, lock, try_lock};
 const READ_AT_ONCE: usize = 4 << 20;
 /// A connection that was silent for so long may be dead without a word.
 const SILENCE: Duration = Duration::from_secs(5);
+/// Within so little time, that nothing was heard says nothing of a connection.
+const TOO_SOON: Duration = Duration::from_millis(100);
 
 pub struct Link {
     engine: Mutex<Engine>,
@@ -140,8 +142,10 @@ impl Link {
     fn give_up(&self, waiter: Arc<Waiter>, sent: Instant) {
         // The server is told.
         self.post(Post::GiveUp(waiter));
-        // At first something is heard: that the server's end has taken the request.
-        if self.socket.silence().is_none_or(|silence| silence > sent.elapsed() / 2) {
+        // At first something is heard: that the server's end has taken the request. A call that was given up before
+        // that could be heard must not cost a connection.
+        let waited = sent.elapsed();
+        if waited > TOO_SOON && self.socket.silence().is_none_or(|silence| silence > waited / 2) {
             self.retire();
         }
     }

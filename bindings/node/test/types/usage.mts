@@ -23,6 +23,12 @@ await etcd.delete('a', { prefix: true });
 await etcd.put('a', 5);
 await etcd.put('a', Buffer.from('b'), { lease, ifAbsent: true });
 await etcd.delete({ prefix: 'a' });
+await etcd.delete('a', { ifValue: 'b', ifPresent: true });
+await etcd.delete({ start: 'a' }, { previous: true, timeout: 5 });
+// @ts-expect-error conditions are for one key
+await etcd.delete({ prefix: 'a' }, { ifValue: 'b' });
+// @ts-expect-error a prefix has no end
+await etcd.count({ prefix: 'a', end: 'b' });
 for await (const { key, modRevision } of etcd.getAll({ start: 'a', end: 'b' }, { pageSize: 10 })) {
   const both: [Buffer, number] = [key, modRevision];
   void both;
@@ -40,6 +46,8 @@ for await (const item of etcd.watch({ prefix: '' }, { states: true, ref: true })
     default: item.revision.toFixed();
   }
 }
+const settings: { batches: boolean; noPuts: boolean } = { batches: Math.random() > 0.5, noPuts: true };
+for await (const item of etcd.watch('a', settings)) if (item.type === 'changes') item.changes.length;
 for await (const batch of etcd.watch('a', { batches: true })) batch.changes.map(change => change.previous?.value);
 const watch = etcd.watch('a').on('state', state => state.type === 'live').ref();
 const from: number = await watch.ready();
