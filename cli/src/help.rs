@@ -249,8 +249,9 @@ Without a command the lock's index is printed, and nobody renews the lock but yo
 
 With a command, the lock is renewed while it runs, and released when it ends. The command's
 environment has ETCD_LOCK_KEY, a key of etcd, and ETCD_LOCK_TOKEN, its create revision (also as
-ETCD_LOCK_REV), which grows with every new holder: the fencing token. Writes that apply only while that key has that create revision are safe even when the lock was lost unnoticed:
-see etcd-api txn --help.
+ETCD_LOCK_REV), which grows with every new holder: the fencing token. Writes that apply only while
+that key has that create revision are safe even when the lock was lost unnoticed (as long as nobody
+puts that key by hand): see etcd-api txn --help.
 
 With --join, the place in the queue has this value, and one that has it already, of an etcd-api that was killed, say, is
 this one's: with its token and its TTL, and held at once if it holds the lock. Both hold it if both live, so give a value

@@ -343,7 +343,7 @@ fn look(
 ///
 /// client, request: from etcd_request_lock() or etcd_request_campaign().
 /// timeout_ms: how long to wait for others; -1: as long as it takes, 0: not at all: ETCD_ERR_TIMEOUT when somebody else
-///   holds it. On any failure its place in the queue is given up.
+///   holds it. On any failure its place in the queue is given up; after etcd_client_free(), with its TTL.
 /// cancel: ends the wait from another thread; NULL: nothing does but closing the client.
 /// out: the hold, for etcd_hold_free().
 /// Blocks, at most for the timeout; 0: while the answers take, at most for the option request_timeout_ms. Any thread.

@@ -110,6 +110,9 @@ const PREFIX: usize = 5;
 /// A length is believed so far: beyond that, memory is taken as bytes come.
 const BELIEVED: usize = 1 << 20;
 
+/// No etcd sends a longer message, in parts or not.
+const LONGEST: usize = i32::MAX as usize;
+
 impl Messages {
     /// Messages of at most this length.
     pub fn new(limit: usize) -> Self {
@@ -117,7 +120,7 @@ impl Messages {
         Messages { limit, part: None, left, rest, partial }
     }
 
-    /// Messages of any length, the long ones in parts of about this length: as many whole fields as are there. The
+    /// Messages of any length that etcd sends, the long ones in parts of about this length: as many whole fields as are there. The
     /// limit holds for a field.
     pub fn in_parts(limit: usize, part: usize) -> Self {
         Messages { part: Some(part.min(limit)), ..Messages::new(limit) }
@@ -182,7 +185,7 @@ impl Messages {
         let Some(length) = length.first_chunk() else { return Ok(None) };
         let length = u32::from_be_bytes(*length) as usize;
         match compressed {
-            0 if length <= self.limit || self.part.is_some() => Ok(Some(length)),
+            0 if length <= self.limit || self.part.is_some() && length <= LONGEST => Ok(Some(length)),
             0 => Err(status::too_large(length, self.limit)),
             _ => Err(compression()),
         }
@@ -308,6 +311,8 @@ mod tests {
         ] {
             assert_eq!(all(Messages::new(3), bytes, bytes.len()).unwrap_err().kind(), kind);
         }
+        let error = all(Messages::in_parts(3, 3), b"\0\xff\xff\xff\xff", 5).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
         for (field, kind) in [
             (&b"\x0a\x05abc"[..], ErrorKind::TooLarge),
             (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", ErrorKind::TooLarge),

@@ -140,10 +140,19 @@ impl Inner {
         }
     }
 
-    /// The place that was found went before its lease was attended to.
+    /// The place that was found went before it was seen while its lease was kept alive.
     pub(super) fn seek_another(self: &Arc<Self>, mut state: MutexGuard<State>) {
+        (state.joined, state.token) = (false, 0);
+        if state.is_apart() {
+            // Its own session was left for that lease.
+            state.stage = Stage::Joins;
+            let member = state.member.take();
+            drop(state);
+            drop(member);
+            return self.take_session();
+        }
         state.key = place_key(&self.wanted.name, state.lease);
-        (state.stage, state.joined, state.token) = (Stage::Queues, false, 0);
+        state.stage = Stage::Queues;
         self.seek(state);
     }
 

@@ -78,6 +78,8 @@ struct State {
     token: i64,
     /// The place was there before, and is left to others when it is given up.
     joined: bool,
+    /// The place was seen to be there while its lease was kept alive here: from then on its end is ours.
+    seen: bool,
     /// A request is under way, or a pause before one.
     busy: bool,
     /// Its place has moved to another lease, which is not kept alive yet.

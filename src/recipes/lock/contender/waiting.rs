@@ -115,13 +115,14 @@ impl Inner {
     pub(super) fn with_own(self: &Arc<Self>, reply: TxnReply) -> Result<Option<Seen<'_>>> {
         let mut found: Vec<Vec<KeyValue>> = reply.ranges().collect();
         let own = found.pop().unwrap_or_default();
-        let state = lock(&self.state);
+        let mut state = lock(&self.state);
         match own.into_iter().find(|kv| kv.create_revision == state.token && kv.lease != 0) {
-            Some(own) if self.is_attended(&state, own.lease) => return Ok(Some((state, found))),
-            Some(own) => self.attend(state, own.lease),
-            None if state.stage == Stage::Waits && state.joined && !state.is_apart() => {
-                self.seek_another(state)
+            Some(own) if self.is_attended(&state, own.lease) => {
+                state.seen = true;
+                return Ok(Some((state, found)));
             }
+            Some(own) => self.attend(state, own.lease),
+            None if state.stage == Stage::Waits && state.joined && !state.seen => self.seek_another(state),
             None => {
                 drop(state);
                 return Err(gone());
