@@ -407,7 +407,7 @@ export interface Lock {
   /** Aborted when it is lost, with the error as its reason; not by `release()`. For fetch and whatever takes a signal. */
   readonly signal: AbortSignal;
   /**
-   * Lets a transaction be done only while it is held: adds a comparison of its key. Where it is not held any more,
+   * Lets a transaction be done only while it is held: adds comparisons of its key. Where it is not held any more,
    * `succeeded` is false. Returns the transaction.
    */
   guard(txn: Transaction): Transaction;

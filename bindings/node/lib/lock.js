@@ -101,8 +101,9 @@ class Place {
     return key;
   }
 
-  /** Nothing comes any more. */
+  /** Nothing comes any more, and nothing is left to be given up when the Lock is collected. */
   #over(error) {
+    abandoned.unregister(this);
     this.#onEnd(this);
     this.#free();
     if (this.key === null) this.#reject(error);
@@ -182,7 +183,7 @@ class Lock extends Listenable {
   constructor(place) {
     super(place.emitter);
     this.#place = place;
-    abandoned.register(this, place);
+    abandoned.register(this, place, place);
   }
 
   get key() {
@@ -211,7 +212,9 @@ class Lock extends Listenable {
 
   guard(txn) {
     if (!(txn instanceof Transaction)) throw new TypeError(`guard() takes a transaction, not ${kindOf(txn)}`);
-    return txn.if(requests.compare.createRevision(this.key, '==', this.token));
+    const { createRevision, lease } = requests.compare;
+    // A key that somebody has put without a lease is no place any more: the next one holds the lock.
+    return txn.if(createRevision(this.key, '==', this.token), lease(this.key, '!=', 0n));
   }
 
   ref() {

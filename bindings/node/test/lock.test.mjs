@@ -165,13 +165,16 @@ for (const [how, lose] of Object.entries(LOSSES)) {
 
 test('what is guarded is done by the holder alone', async t => {
   const [etcd, other] = two(t);
-  const lock = await etcd.lock('jobs');
-  const write = value => lock.guard(etcd.txn()).do(op.put('state', value)).else(op.get('state')).commit();
-  assert.equal((await write('first')).succeeded, true);
-  await other.delete(lock.key);
-  const { succeeded, results } = await write('second');
-  assert.equal(succeeded, false);
-  assert.equal(`${results[0].kvs[0].value}`, 'first');
+  // A key without a lease is no place in the queue.
+  for (const takeAway of [key => other.delete(key), key => other.put(key, 'a word')]) {
+    const lock = await etcd.lock('jobs');
+    const write = value => lock.guard(etcd.txn()).do(op.put('state', value)).else(op.get('state')).commit();
+    assert.equal((await write('first')).succeeded, true);
+    await takeAway(lock.key);
+    const { succeeded, results } = await write('second');
+    assert.equal(succeeded, false);
+    assert.equal(`${results[0].kvs[0].value}`, 'first');
+  }
   const next = await etcd.lock('jobs');
   await next.release();
   assert.equal((await next.guard(other.txn()).commit()).succeeded, false, 'nor behind a release');
