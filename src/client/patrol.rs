@@ -10,8 +10,8 @@ use super::clock::Time;
 use crate::model::*;
 use crate::wait::{Deadline, lock};
 
-/// Told which of the keys (by its place) is not there any more as it was, or has no lease: on any thread, without a lock held. It never
-/// blocks.
+/// Told which of the keys (by its place) is not there any more as it was, or has no lease: on any thread, without a
+/// lock held. It never blocks.
 pub type Gone = Arc<dyn Fn(usize) + Send + Sync>;
 
 /// A key, and when it was created.
