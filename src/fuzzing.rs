@@ -119,7 +119,7 @@ fn answer(letter: u8, body: &[u8]) {
 fn watch(lines: &[u8]) {
     let created = Mailbox::default();
     let sink: WatchSink = Box::new(|item| item.inspect_err(check).is_ok());
-    Reader::new("here", created.clone(), sink, Arc::default()).run(lines);
+    Reader::new("here", created.clone(), sink, Some(Arc::default())).run(lines);
     let opened = created.recv(Deadline::NEVER, Cancel::NEVER).expect("nothing ends this wait early");
     drop(opened.inspect_err(check));
 }

@@ -19,8 +19,8 @@ use crate::wait::{Interrupted, Mailbox};
 pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Context) -> Result<WatchStream> {
     let api = json.api(context)?;
     let agent = new_agent(&json.connect, json.connect_timeout);
-    let in_pieces = json.in_pieces.load(Ordering::Relaxed);
-    let body = encode::watch(request, in_pieces).to_string().into_bytes();
+    let whole = (!json.in_pieces.load(Ordering::Relaxed)).then(|| json.in_pieces.clone());
+    let body = encode::watch(request, whole.is_none()).to_string().into_bytes();
     let path = format!("{api}/watch");
     let response = json.send_stream(&agent, &path, body.clone(), context)?;
     if response.status() != 200 {
@@ -30,7 +30,7 @@ pub fn open(json: &Json, request: &WatchRequest, sink: WatchSink, context: &Cont
     }
     let lines = BufReader::new(response.into_body().into_reader());
     let created = Mailbox::default();
-    let reader = Reader::new(&json.name, created.clone(), sink, json.in_pieces.clone());
+    let reader = Reader::new(&json.name, created.clone(), sink, whole);
     let cut = agent.clone();
     let thread = json.connect.threads.spawn("etcd-watch", move || cut.shutdown(), move || reader.run(lines));
     let guard = Guard { agent, thread: thread.map_err(|error| error.at(&json.name))? };
@@ -93,8 +93,8 @@ pub struct Reader {
     created: Mailbox<Result<Header>>,
     sink: WatchSink,
     fragments: Fragments,
-    /// Whether this endpoint's watches ask for answers in pieces.
-    in_pieces: Arc<AtomicBool>,
+    /// As long as its answers come whole: what makes this endpoint's watches ask for pieces from then on.
+    whole: Option<Arc<AtomicBool>>,
 }
 
 impl Reader {
@@ -102,9 +102,9 @@ impl Reader {
         endpoint: &str,
         created: Mailbox<Result<Header>>,
         sink: WatchSink,
-        in_pieces: Arc<AtomicBool>,
+        whole: Option<Arc<AtomicBool>>,
     ) -> Self {
-        Reader { endpoint: endpoint.to_owned(), created, sink, fragments: Fragments::default(), in_pieces }
+        Reader { endpoint: endpoint.to_owned(), created, sink, fragments: Fragments::default(), whole }
     }
 
     pub fn run(mut self, mut lines: impl BufRead) {
@@ -112,10 +112,13 @@ impl Reader {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let longest = if self.in_pieces.load(Ordering::Relaxed) { u64::MAX } else { LONGEST };
+            let longest = if self.whole.is_some() { LONGEST } else { u64::MAX };
             let result = match lines.by_ref().take(longest).read_until(b'\n', &mut line) {
                 Ok(0) => Err(self.lost("the server ended the watch")),
-                Ok(length) if length as u64 == longest => Err(self.too_long()),
+                Ok(length) if length as u64 == longest => {
+                    let fault = format!("an answer has {longest} bytes or more");
+                    Err(self.too_long(Error::new(ErrorKind::TooLarge, fault)))
+                }
                 Err(error) => Err(self.lost(&format!("connection lost: {error}"))),
                 Ok(_) if line.trim_ascii().is_empty() => continue,
                 Ok(_) => self.decode(&line),
@@ -150,19 +153,57 @@ impl Reader {
         })?;
         decode::watch_line(&value).map_err(|error| match error.kind() {
             // The gateway of etcd 3.3 takes no answer of more than 4 MiB.
-            ErrorKind::TooLarge => self.too_long(),
+            ErrorKind::TooLarge => self.too_long(error),
             _ => error.at(&self.endpoint),
         })
     }
 
     /// From now on the answers of this server come in pieces: it is only asked for them then, since the time that etcd
-    /// takes to cut them grows with the square of how many changes are in a piece (2 s for 11,000).
-    fn too_long(&self) -> Error {
-        self.in_pieces.store(true, Ordering::Relaxed);
-        self.lost("an answer was too long, which is asked for in pieces from now on")
+    /// takes to cut them grows with the square of how many changes are in a piece (2 s for 11,000). A piece that is too
+    /// long is not to be had any shorter.
+    fn too_long(&self, error: Error) -> Error {
+        let Some(in_pieces) = &self.whole else { return error.at(&self.endpoint) };
+        in_pieces.store(true, Ordering::Relaxed);
+        self.lost(&format!("{}: it is asked for in pieces from now on", error.fault()))
     }
 
     fn lost(&self, fault: &str) -> Error {
         Error::new(ErrorKind::Unavailable, fault).os_error_is(libc::ECONNRESET).at(&self.endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wait::{Cancel, Deadline};
+
+    const CREATED: &str = r#"{"result":{"header":{"revision":"3"},"created":true}}"#;
+    const OVER_4_MIB: &str = r#"{"error":{"grpc_code":8,"message":"grpc: received message larger than max (4419827 vs. 4194304)"}}"#;
+
+    /// How a watch ends that is told this.
+    fn end(line: &str, whole: Option<Arc<AtomicBool>>) -> Error {
+        let (created, ended) = (Mailbox::default(), Mailbox::default());
+        let told = ended.clone();
+        let sink: WatchSink = Box::new(move |item| {
+            item.err().into_iter().for_each(|error| told.push(error));
+            true
+        });
+        Reader::new("here", created.clone(), sink, whole).run(format!("{CREATED}\n{line}\n").as_bytes());
+        let now = Deadline::after(std::time::Duration::ZERO);
+        created.recv(now, Cancel::NEVER).expect("told").expect("confirmed");
+        ended.recv(now, Cancel::NEVER).expect("told")
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_asked_for_in_pieces_and_a_piece_that_is_is_told() {
+        let long = "x".repeat(LONGEST as usize);
+        for line in [OVER_4_MIB, &long] {
+            let in_pieces = Arc::new(AtomicBool::new(false));
+            let error = end(line, Some(in_pieces.clone()));
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}: it goes on");
+            assert!(in_pieces.load(Ordering::Relaxed));
+        }
+        assert_eq!(end(OVER_4_MIB, None).kind(), ErrorKind::TooLarge);
+        assert_eq!(end(&long, None).kind(), ErrorKind::BadReply, "read to its end");
     }
 }
