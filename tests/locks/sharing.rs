@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use etcd::classic::Session;
 use etcd::recipes::inspect::{self, Which};
+use etcd::recipes::lock::release;
 use etcd::wait::Deadline;
 use etcd::{Client, ErrorKind, Options};
 use faultproxy::{After, Fault};
@@ -168,19 +169,25 @@ fn who_finds_a_place_that_goes_before_it_is_joined_on_etcd_queues_after_all() {
     assert!(queue(&direct).is_empty());
 }
 
-/// It goes at any moment.
+/// It goes at any moment: with its lease, or alone.
 #[test]
 fn a_place_that_goes_while_it_is_joined_on_etcd_is_none_that_is_held() {
     let Some(etcd) = etcd() else { return };
     let direct = client(&etcd.servers(), &[]);
-    for moment in [0, 400, 700, 1000, 1300, 1600] {
+    let with_lease = [0, 400, 700, 1000, 1300, 1600].map(|moment| (moment, true));
+    let alone = [0, 700, 1300, 1700, 1900, 2100].map(|moment| (moment, false));
+    for (moment, ends_lease) in with_lease.into_iter().chain(alone) {
         let (proxy, through) = proxied(&etcd, &[]);
         let lease = direct.grant(60).expect("a lease").id;
         let old = direct.put("lock/1", VALUE, lease).expect("a put");
         proxy.set(Fault::Delay { to_server: Duration::ZERO, to_client: ms(300) });
         let one = joins(&through);
         std::thread::sleep(ms(moment));
-        direct.revoke(lease).expect("a lease");
+        if ends_lease {
+            direct.revoke(lease).expect("a lease");
+        } else {
+            release(&direct, &direct.context(), b"lock/1", old).expect("an answer");
+        }
         // It may have come to hold the old place, which it is told to have lost; or it has one of its own.
         match one.next(SOON) {
             None if one.contender.token() == old => assert_eq!(one.lost(SOON).kind(), ErrorKind::Lost),
