@@ -1,4 +1,5 @@
 use super::*;
+use crate::options::Secret;
 
 #[test]
 fn a_prefix_ends_where_the_next_one_starts() {
